@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from genassoc.errors import ReusedWarning as ReusedWarning
     from genassoc.errors import SampleMismatchError as SampleMismatchError
     from genassoc.errors import StoreError as StoreError
+    from genassoc.errors import StructureWarning as StructureWarning
     from genassoc.errors import UncheckedWarning as UncheckedWarning
     from genassoc.errors import UnreadDosagesWarning as UnreadDosagesWarning
     from genassoc.explanation.audit import AuditWarning as AuditWarning
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from genassoc.models.cox.model import Cox as Cox
     from genassoc.models.linear.model import Linear as Linear
     from genassoc.models.logistic.model import Logistic as Logistic
+    from genassoc.models.mixed.model import LinearMixed as LinearMixed
     from genassoc.models.negative_binomial.model import NegativeBinomial as NegativeBinomial
     from genassoc.models.ordinal.model import Ordinal as Ordinal
     from genassoc.models.poisson.model import Poisson as Poisson
@@ -58,14 +60,16 @@ if TYPE_CHECKING:
     from genassoc.verbs.exports import export as export
     from genassoc.verbs.kinship import kinship as kinship
     from genassoc.verbs.permutation import permute as permute
+    from genassoc.verbs.predictions import WholeGenomePredictions as WholeGenomePredictions
     from genassoc.verbs.predictors import associate_predictors as associate_predictors
     from genassoc.verbs.pruning import ld_prune as ld_prune
     from genassoc.verbs.quality import sample_qc as sample_qc
     from genassoc.verbs.quality import variant_qc as variant_qc
     from genassoc.verbs.runs import run as run
+    from genassoc.verbs.sample_checks import check_heterozygosity as check_heterozygosity
+    from genassoc.verbs.sample_checks import check_sex as check_sex
     from genassoc.verbs.stores import convert as convert
     from genassoc.verbs.stores import open_store as open_store
-    from genassoc.verbs.whole_genome import WholeGenomePredictions as WholeGenomePredictions
     from genassoc.verbs.whole_genome import fit_whole_genome as fit_whole_genome
 
     __version__ = genassoc_version()
@@ -93,6 +97,7 @@ _NAMES = {
     "OutputError": "genassoc.errors",
     "PhenotypeError": "genassoc.errors",
     "PlanError": "genassoc.errors",
+    "LinearMixed": "genassoc.models.mixed.model",
     "NegativeBinomial": "genassoc.models.negative_binomial.model",
     "Poisson": "genassoc.models.poisson.model",
     "Results": "genassoc.results",
@@ -100,14 +105,17 @@ _NAMES = {
     "SampleMismatchError": "genassoc.errors",
     "Serial": "genassoc.engine.executors",
     "StoreError": "genassoc.errors",
+    "StructureWarning": "genassoc.errors",
     "Threads": "genassoc.engine.executors",
     "UncheckedWarning": "genassoc.errors",
     "PrincipalComponents": "genassoc.verbs.components",
-    "WholeGenomePredictions": "genassoc.verbs.whole_genome",
+    "WholeGenomePredictions": "genassoc.verbs.predictions",
     "WholeGenomeRegression": "genassoc.analyses.whole_genome.choices",
     "adjust": "genassoc.verbs.adjustment",
     "associate": "genassoc.verbs.association",
     "associate_predictors": "genassoc.verbs.predictors",
+    "check_heterozygosity": "genassoc.verbs.sample_checks",
+    "check_sex": "genassoc.verbs.sample_checks",
     "convert": "genassoc.verbs.stores",
     "demo": "genassoc.verbs.demonstration",
     "explain": "genassoc.explanation.explain",

@@ -76,5 +76,9 @@ class UnreadDosagesWarning(UserWarning):
     """Imputed dosages stand beside the genotypes that are analysed, and were not read."""
 
 
+class StructureWarning(UserWarning):
+    """Relatives or ancestry among the samples, or what they do to p values, that a run does not account for (says what to do)."""
+
+
 class ReusedWarning(UserWarning):
     """Results were asked for that are there already: they were checked and not computed again."""

@@ -250,7 +250,7 @@ class Results:
         ----------
         Devlin B, Roeder K (1999). Genomic control for association studies. Biometrics 55.
         """
-        medians = medians_of(partial(self._pieces_of, trait=trait))
+        medians = medians_of(partial(self.pieces_of, trait=trait))
         table = medians.select("trait", "test", "n_variants", _inflation(medians))
         if table.height == 1:
             value = table["lambda_gc"][0]
@@ -269,7 +269,7 @@ class Results:
         best : DataFrame
             The row with the smallest p of each trait: what names it and its estimate.
         """
-        found = summary_of(self._pieces_of)
+        found = summary_of(self.pieces_of)
         return found.medians.select("trait", "test", "n_variants", _inflation(found.medians)), found.codes, found.best
 
     def codes(self) -> pl.DataFrame:
@@ -294,7 +294,7 @@ class Results:
         schema = {"status": pl.String, "reason": pl.String, "n_variants": pl.Int64}
         return pl.DataFrame(rows, schema=schema, orient="row")
 
-    def _pieces_of(self, columns: Sequence[str], trait: str | None = None) -> Iterator[pl.DataFrame]:
+    def pieces_of(self, columns: Sequence[str], trait: str | None = None) -> Iterator[pl.DataFrame]:
         """Some columns of the rows, of one trait or all, a frame of bounded size at a time."""
         if trait is not None:
             self._of_trait(trait)  # which refuses one that is not there

@@ -20,6 +20,7 @@ FAMILIES = {
     "poisson": partial(ga.Poisson, "count", ["x"], exposure="years"),
     "negative_binomial": partial(ga.NegativeBinomial, "relapses", ["x"], exposure="years"),
     "ordinal": partial(ga.Ordinal, "grade", ["x"]),
+    "mixed": partial(ga.LinearMixed, "q", ["x"]),
 }
 AXES = {
     "plain": {},
@@ -40,6 +41,7 @@ _INTERACTIONS = tuple(axis for axis in AXES if axis.startswith("interaction"))
 ABSENT = {
     **{("matched", axis): "conditional likelihood" for axis in ("weighted", "robust", *_INTERACTIONS)},
     ("matched", "genotypic"): "one column of genotypes",
+    **{("mixed", axis): "mixed model|variance is" for axis in ("weighted", "robust", "genotypic", *_INTERACTIONS)},
 }
 CELLS = [(family, axis) for family in FAMILIES for axis in AXES if (family, axis) not in ABSENT]
 

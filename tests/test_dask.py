@@ -507,6 +507,7 @@ MODELS = {
     "linear": {"traits": ["ldl"]},
     "logistic": {"traits": ["t2d"]},
     "ordinal": {"traits": ["grade"]},
+    "mixed": {"traits": ["ldl"]},
     "poisson": {"traits": ["visits"]},
     "negative_binomial": {"traits": ["visits"]},
     "cox": {"event": "event", "time": "years"},

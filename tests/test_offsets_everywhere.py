@@ -15,6 +15,7 @@ from genassoc.data.phenotypes.offsets import Offsets
 SAMPLE = draw()
 TRAITS = {
     "linear": "q",
+    "mixed": "q",
     "logistic": "y",
     "matched": "y",
     "cox": "E",
@@ -83,7 +84,9 @@ def loglik(family, columns, offset):
     )
 
 
-@pytest.mark.parametrize("family", TRAITS)
+@pytest.mark.parametrize(
+    "family", [family for family in TRAITS if family != "mixed"]
+)  # statsmodels has no given relationships
 def test_any_offset_is_that_of_statsmodels(family):
     offset = np.random.default_rng(4).normal(0, 0.8, N)
     more = {

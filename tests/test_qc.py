@@ -11,7 +11,7 @@ from oracles import hardy_weinberg as hardy_weinberg_oracle
 from real_data import real_data
 
 import genassoc as ga
-from genassoc.analyses.qc import SampleCounts, SampleQuality
+from genassoc.analyses.qc import SampleCounts, SampleQuality, SamplesCounted
 from genassoc.data.block import GenotypeBlock
 from genassoc.data.cohort.variant_statistics import SampleMasks, variant_statistics
 
@@ -70,12 +70,13 @@ def test_plink2_counts_missing_and_hardy(masked):
 
 def test_samples_of_the_vcf(masked):
     _, codes = masked
-    quality, n_samples = SampleQuality(), codes.shape[1]
-    whole = quality.block(n_samples, GenotypeBlock.from_codes(codes))
-    parts = quality.block(n_samples, GenotypeBlock.from_codes(codes[:3000]))
+    quality, everyone = SampleQuality(), SamplesCounted.all_of(codes.shape[1])
+    whole = quality.block(everyone, GenotypeBlock.from_codes(codes))
+    parts = quality.block(everyone, GenotypeBlock.from_codes(codes[:3000]))
     for start in range(3000, len(codes), 700):
-        parts = quality.combine(parts, quality.block(n_samples, GenotypeBlock.from_codes(codes[start : start + 700])))
-    np.testing.assert_array_equal(parts.counts, whole.counts)
+        parts = quality.combine(parts, quality.block(everyone, GenotypeBlock.from_codes(codes[start : start + 700])))
+    for name, sums in vars(whole).items():
+        np.testing.assert_array_equal(getattr(parts, name), sums)
     observed = codes != 3
     np.testing.assert_array_equal(whole.n, observed.sum(axis=0))
     np.testing.assert_array_equal(whole.missing_rate, (codes == 3).sum(axis=0) / len(codes))
@@ -132,7 +133,7 @@ def test_nothing_observed_is_nan_and_not_zero():
 def test_other_samples_are_refused():
     _, block = _random_block()
     with pytest.raises(ValueError, match=r"76 samples.* of 77"):
-        SampleQuality().block(76, block)
+        SampleQuality().block(SamplesCounted.all_of(76), block)
 
 
 @pytest.mark.parametrize("n_genotyped", [77, 200])  # 200: fewer than half have phenotypes, blocks are repacked

@@ -10,7 +10,7 @@ from oracles import residual_law as oracle
 import genassoc as ga
 from genassoc.data.block import DosageBlock
 from genassoc.kernels.laws import residual_law as kernel
-from genassoc.models.linear.residual_law import MARGIN, ResidualLaw
+from genassoc.models.scan.residual_law import MARGIN, ResidualLaw
 from genassoc.refit.residual_law import residual_law_test
 
 CONSTANTS = (kernel.RARE, kernel.N_BINS, kernel.SMALL, kernel.LEAST_REST)

@@ -9,7 +9,7 @@ import click
 from genassoc.cli import exports, job_arrays, results, runs, stores, structure
 from genassoc.cli.options import say
 from genassoc.cli.signatures import WIDTH, command
-from genassoc.errors import ReusedWarning
+from genassoc.errors import ReusedWarning, StructureWarning
 
 
 class _InterruptedError(Exception):
@@ -71,6 +71,7 @@ def main() -> None:
     ):  # they are among the notes, which are printed
         warnings.filterwarnings("ignore", message=message)
     warnings.filterwarnings("ignore", category=ReusedWarning)  # likewise
+    warnings.filterwarnings("ignore", category=StructureWarning)
     warnings.showwarning = show_warning
     gc.set_threshold(200_000, 20, 20)  # importing makes a million objects and hardly any garbage
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the engine pins it; idle pools start up and spin

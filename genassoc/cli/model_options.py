@@ -15,7 +15,10 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from genassoc.cli.signatures import Option
 from genassoc.cli.values import case_values, covariates, names
 
-_FLAGS = {"traits": "--trait", "covariates": "--covar", "male_x_dosage": "--x-model", "condition_on": "--condition"}
+_FLAGS = {
+    "traits": "--trait", "covariates": "--covar", "male_x_dosage": "--x-model", "condition_on": "--condition",
+    "loco": "--leave-chromosome-out",  # --loco names the folder of a whole-genome regression
+}  # fmt: skip
 _SECTION = re.compile(r"^-+$")
 # Choices whose text is more than a list, a word or a number: what is typed, and what reads it.
 _READERS: dict[str, tuple[Any, str, Callable[[Any], Any]]] = {

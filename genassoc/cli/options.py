@@ -44,6 +44,14 @@ Force = Annotated[
         panel=_RUNNING,
     ),
 ]
+NoRelatedness = Annotated[
+    bool,
+    Option(
+        "--no-relatedness",
+        help="Do not look for relatives and ancestry among the samples, nor for inflation; the results are the same.",
+        panel=_RUNNING,
+    ),
+]
 Json = Annotated[bool, Option("--json", help="Print JSON for programs.")]
 IdRule = Annotated[
     str | None,

@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import click
 
 from genassoc.cli import values
-from genassoc.cli.options import Audit, Dask, Force, IdRule, Memory, Threads, executor, progress, say, tell
+from genassoc.cli.options import (
+    Audit,
+    Dask,
+    Force,
+    IdRule,
+    Memory,
+    NoRelatedness,
+    Threads,
+    executor,
+    progress,
+    say,
+    tell,
+)
 from genassoc.cli.signatures import Argument, Command, Option, command
 
 if TYPE_CHECKING:
@@ -60,12 +72,16 @@ def add_to(app: click.Group) -> None:
 
 
 def check(
-    config: Annotated[Path, Argument(metavar="gwas.toml")], *, threads: Threads = None, memory: Memory = None
+    config: Annotated[Path, Argument(metavar="gwas.toml")],
+    *,
+    threads: Threads = None,
+    memory: Memory = None,
+    no_relatedness: NoRelatedness = False,
 ) -> None:
     """Check a gwas.toml before a run: report all problems at once, and the cost of the run."""
     from genassoc.verbs import preflight
 
-    preflight_result = preflight.check(config, executor(threads).n, memory)
+    preflight_result = preflight.check(config, executor(threads).n, memory, not no_relatedness)
     for line in preflight_result.lines:
         say(line)
     for problem in preflight_result.problems:
@@ -83,15 +99,23 @@ def run(
     memory: Memory = None,
     force: Force = False,
     audit: Audit = 200,
+    no_relatedness: NoRelatedness = False,
 ) -> None:
     """Run the analysis of a gwas.toml. A killed run continues when run again."""
     from genassoc.verbs.config import Config
 
-    _run(Config.read(config), threads, dask, memory=memory, force=force, audit=audit)
+    _run(Config.read(config), threads, dask, memory=memory, force=force, audit=audit, no_relatedness=no_relatedness)
 
 
 def _run(
-    config: "Config", threads: int | None, dask: str | None, *, memory: str | None, force: bool, audit: int
+    config: "Config",
+    threads: int | None,
+    dask: str | None,
+    *,
+    memory: str | None,
+    force: bool,
+    audit: int,
+    no_relatedness: bool,
 ) -> None:
     from genassoc.formats.sumstats.metadata import check_fields
     from genassoc.verbs import describe, runs
@@ -108,7 +132,13 @@ def _run(
         raise click.BadParameter("--threads is for this machine, --dask for a cluster: give one of them")
     with runs.workers(threads, dask, tell) as workers:
         options = RunOptions(
-            executor=workers, progress=progress(), restart=force, audit=audit, memory=memory, tell=tell_before
+            executor=workers,
+            progress=progress(),
+            restart=force,
+            audit=audit,
+            memory=memory,
+            tell=tell_before,
+            relatedness=not no_relatedness,
         )
         results = runs.run_config(config, options)
     for note in results.provenance["notes"]:
@@ -155,6 +185,20 @@ def assoc(
             metavar="FILE",
             help="Predictions of the traits: a table, FILE with {chromosome}, REGENIE's pred.list.",
             panel=_INPUT,
+        ),
+    ] = None,
+    kinship: Annotated[
+        Path | None,
+        Option(
+            metavar="FILE",
+            help="Of --model mixed: relationships of the store's samples, a square matrix: text (GEMMA's cXX.txt) or .npy.",
+            panel=_INPUT,
+        ),
+    ] = None,
+    loco_folder: Annotated[
+        Path | None,
+        Option(
+            "--loco", metavar="DIR", help="The same of a folder that step1 wrote, or REGENIE's step 1.", panel=_INPUT
         ),
     ] = None,
     sample_id: Annotated[str | None, Option(help="Column of sample ids.", panel=_INPUT)] = None,
@@ -212,6 +256,7 @@ def assoc(
     memory: Memory = None,
     force: Force = False,
     audit: Audit = 200,
+    no_relatedness: NoRelatedness = False,
     print_toml: Annotated[bool, Option(help="Print the equivalent gwas.toml and stop.")] = False,
     **choices: Any,
 ) -> None:
@@ -224,6 +269,12 @@ def assoc(
 
     if model not in MODELS:
         raise click.BadParameter(f"there is no model {model!r}; there are {', '.join(MODELS)}", param_hint="--model")
+    if loco_folder is not None and offsets is not None:
+        raise click.BadParameter("--loco and --offsets are both predictions of the traits: give one of them")
+    if loco_folder is not None and not loco_folder.is_dir():
+        raise click.BadParameter(
+            f"{loco_folder} is no folder: a file of predictions is named by --offsets", param_hint="--loco"
+        )
     tables = {
         "input": {
             "store": str(store), "phenotypes": str(pheno), "sample_id": sample_id, "sex": sex, "min_overlap": min_overlap,
@@ -232,7 +283,8 @@ def assoc(
             "decimal": decimal, "date_format": date_format, "encoding": encoding,
         },
         "model": {"kind": model, **choices},
-        "offsets": {"path": offsets},
+        "offsets": {"path": offsets if loco_folder is None else str(loco_folder)},
+        "kinship": {"path": None if kinship is None else str(kinship)},
         "variants": {"maf": maf, "mac": mac, "missing": missing_rate, "hwe": hwe, "info": info, "info_source": info_source, "region": region or None,
                      "pass_only": pass_only or None},
         "output": {"path": str(out), "dialect": dialect, "for_spreadsheets": for_spreadsheets or None},
@@ -242,4 +294,4 @@ def assoc(
     if print_toml:
         say(config.to_toml().rstrip())
         return
-    _run(config, threads, dask, memory=memory, force=force, audit=audit)
+    _run(config, threads, dask, memory=memory, force=force, audit=audit, no_relatedness=no_relatedness)

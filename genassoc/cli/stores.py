@@ -1,7 +1,7 @@
 """The commands on genotype stores: convert, info, qc. They parse, call and print; no numbers are made here."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import click
 
@@ -9,6 +9,9 @@ from genassoc.cli import values
 from genassoc.cli.options import IdRule, Json, Memory, Threads, executor, progress, say, tell
 from genassoc.cli.reading_options import with_reading
 from genassoc.cli.signatures import Argument, Option, command
+
+if TYPE_CHECKING:
+    from genassoc.data.cohort.sample_checks import SampleCheck
 
 
 def add_to(app: click.Group) -> None:
@@ -68,7 +71,15 @@ def qc(
     store: Path,
     *,
     out: Annotated[Path, Option(help="Table of variants: .parquet, .tsv or .tsv.gz.")],
-    samples_out: Annotated[Path | None, Option(help="Also write a table of samples.")] = None,
+    samples_out: Annotated[
+        Path | None, Option(help="Also a table of samples: missing rate, heterozygosity, F and its outliers.")
+    ] = None,
+    het_limit: Annotated[
+        float, Option(help="Of samples: F beyond so many standard deviations from its mean is an outlier.")
+    ] = 3.0,
+    check_sex: Annotated[
+        Path | None, Option(help="Also a table of samples: F on X, calls on Y, and the sex these tell.")
+    ] = None,
     pheno: Annotated[Path | None, Option(help="Phenotypes: only samples in both files are counted.")] = None,
     sample_id: Annotated[str | None, Option(help="Phenotypes: column of sample ids.")] = None,
     cases: Annotated[str | None, Option(help="Phenotypes: binary trait; adds Hardy-Weinberg in controls.")] = None,
@@ -85,7 +96,9 @@ def qc(
     from genassoc.verbs import describe, quality
 
     targets = [path for path in (out, samples_out) if path is not None]
-    describe.check_tables(targets, [store] if pheno is None else [store, pheno])
+    describe.check_tables(
+        [*targets, *([] if check_sex is None else [check_sex])], [store] if pheno is None else [store, pheno]
+    )
     codes = values.missing_codes(missing_code)
     cohort = quality.counted_cohort(
         store, pheno, sample_id=sample_id, sex=sex, cases=cases, missing_codes=codes, id_rule=id_rule
@@ -96,10 +109,31 @@ def qc(
     notes = quality.case_notes(cohort, cases, value) if cases else ()
     for note in (*cohort.notes, *notes):
         tell(note)
+    if check_sex is None:
+        sexes = None
+    else:  # first: it may be impossible, and then nothing is written
+        from genassoc.verbs import sample_checks
+
+        sexes = sample_checks.check_sex(cohort, executor=executor(threads), progress=progress())
     variants, samples = quality.quality(
         cohort, cases=cases, case_value=value, by_sample=samples_out is not None, executor=executor(threads),
         progress=progress(),
     )  # fmt: skip
-    for path, table in zip(targets, (variants, samples)):
-        describe.write_frame(path, table)
-        say(f"{path}: {table.height:,} {'variants' if table is variants else 'samples'}")
+    describe.write_frame(out, variants)
+    say(f"{out}: {variants.height:,} variants")
+    if samples_out is not None:
+        from genassoc.verbs import sample_checks
+
+        _write_check(samples_out, sample_checks.judged(cohort, samples, het_limit))
+    if check_sex is not None and sexes is not None:
+        _write_check(check_sex, sexes)
+
+
+def _write_check(path: Path, found: "SampleCheck") -> None:
+    """Write a table of samples, and say what was found."""
+    from genassoc.verbs import describe
+
+    describe.write_frame(path, found.table)
+    say(f"{path}: {found.table.height:,} samples")
+    for line in found.lines():
+        say(f"  {line}")

@@ -1,17 +1,17 @@
-"""The commands on relatives and ancestry: prune, pca, kinship. They parse, call and print; no numbers are made here."""
+"""The commands on relatives and ancestry: prune, pca, kinship, step1. They parse, call and print; no numbers are made here."""
 
 from pathlib import Path
 from typing import Annotated
 
 import click
 
-from genassoc.cli.options import Force, Threads, executor, progress, say
-from genassoc.cli.signatures import Option, command
+from genassoc.cli.options import Dask, Force, Threads, executor, progress, say, tell
+from genassoc.cli.signatures import Argument, Option, command
 
 
 def add_to(app: click.Group) -> None:
     """Add them to the commands."""
-    for function in (prune, pca, kinship):
+    for function in (prune, pca, kinship, step1):
         app.add_command(command(function))
 
 
@@ -196,3 +196,30 @@ def kinship(
     for line in found.lines():
         say(line)
     say(f"{out}: {found.n_pairs:,} pairs")
+
+
+def step1(
+    config: Annotated[Path, Argument(metavar="gwas.toml")],
+    *,
+    out: Annotated[
+        Path, Option(metavar="DIR", help="Folder of the predictions; assoc --loco DIR reads it.", panel=_OUTPUT)
+    ],
+    force: Force = False,
+    threads: Threads = None,
+    dask: Dask = None,
+) -> None:
+    """Whole-genome regression of the traits of a gwas.toml: predictions without each chromosome.
+
+    Writes a .loco file for each trait and their list, as REGENIE's step 1 does. A killed run continues when run again.
+    """
+    from genassoc.verbs import runs
+    from genassoc.verbs import step1 as verb
+    from genassoc.verbs.config import Config
+    from genassoc.verbs.options import RunOptions
+
+    if threads is not None and dask is not None:
+        raise click.BadParameter("--threads is for this machine, --dask for a cluster: give one of them")
+    with runs.workers(threads, dask, tell) as workers:
+        options = RunOptions(executor=workers, progress=progress(), restart=force, tell=tell)
+        for line in verb.step1(Config.read(config), out, options):
+            say(line)

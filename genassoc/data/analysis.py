@@ -1,7 +1,7 @@
 """What an analysis is: prepare on the samples, compute each block alone; perhaps combine what the blocks gave, in several passes."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
     from genassoc.data.block import Block
@@ -48,6 +48,20 @@ class SummedAnalysis(Protocol[State, Sums]):
         """The sums of both; ``other`` is of the variants that follow."""
 
 
+@runtime_checkable
+class IteratedAnalysis(SummedAnalysis[State, Sums], Protocol[State, Sums]):
+    """A summed analysis whose passes go on until it has enough: ``passes`` are the most that it makes.
+
+    Both methods are of the combined sums alone, so that a killed run comes to the same number of passes.
+    """
+
+    def joined(self, before: Sums | None, sums: Sums) -> Sums:
+        """The combined sums of a pass, with what it keeps of those of the passes before: what the next is prepared with."""
+
+    def settled(self, sums: Sums) -> bool:
+        """Whether no further pass is needed."""
+
+
 class RereadingAnalysis(Protocol[State, Sums]):
     """What is computed of batches of items, such as traits, each from all genotypes, which are read many times.
 
@@ -57,9 +71,7 @@ class RereadingAnalysis(Protocol[State, Sums]):
         One name, of what is done.
     """
 
-    @property
-    def passes(self) -> tuple[str, ...]:
-        """See above."""
+    passes: ClassVar[tuple[str, ...]]
 
     @property
     def sums(self) -> type[Sums]:
@@ -73,20 +85,6 @@ class RereadingAnalysis(Protocol[State, Sums]):
 
     def batch(self, state: State, number: int, blocks: "Callable[[], Iterable[Block]]") -> Sums:
         """One batch; ``blocks()`` goes through all genotypes, as often as it is called."""
-
-
-@runtime_checkable
-class IteratedAnalysis(SummedAnalysis[State, Sums], Protocol[State, Sums]):
-    """A summed analysis whose passes go on until it has enough: ``passes`` are the most that it makes.
-
-    Both methods are of the combined sums alone, so that a killed run comes to the same number of passes.
-    """
-
-    def joined(self, before: Sums | None, sums: Sums) -> Sums:
-        """The combined sums of a pass, with what it keeps of those of the passes before: what the next is prepared with."""
-
-    def settled(self, sums: Sums) -> bool:
-        """Whether no further pass is needed."""
 
 
 class SetAnalysis(BlockAnalysis[State, Made_co], Protocol[State, Made_co]):

@@ -213,6 +213,10 @@ def _check_inputs(inputs: Mapping[str, Any]) -> None:
     offsets = strangers.optional(inputs, "offsets", strangers.table) or {}
     for name in ("digest", "unit"):
         strangers.optional(offsets, name, strangers.text)
+    kinship = strangers.optional(inputs, "kinship", strangers.table) or {}
+    for name in ("digest", "scaling"):
+        strangers.optional(kinship, name, strangers.text)
+    strangers.optional(kinship, "file", strangers.file_name)
     cohort = strangers.optional(inputs, "cohort", strangers.table)
     if cohort is not None:
         store = strangers.field(inputs, "store", strangers.table)
@@ -350,9 +354,10 @@ def differences(record: Mapping[str, Any], run: Mapping[str, Any], wanted: Mappi
         old, new = (side.get(name) or {} for side in inputs)
         if old.get("fingerprint") != new.get("fingerprint"):
             lines.append(f"the content of {words} differs: then {old.get('path')}, now {new.get('path')}")
-    old, new = ((side.get("offsets") or {}).get("digest") for side in inputs)
-    if old != new:
-        lines.append(f"the offsets differ in content: then {old or 'none'}, now {new or 'none'}")
+    for name, words in (("offsets", "the offsets differ in content"), ("kinship", "the relationships differ")):
+        old, new = ((side.get(name) or {}).get("digest") for side in inputs)
+        if old != new:
+            lines.append(f"{words}: then {old or 'none'}, now {new or 'none'}")
     if not lines:
         old, new = ((side.get("cohort") or {}).get("samples") for side in inputs)
         lines.append("its samples were different" if old != new else "the choices of its run were different")

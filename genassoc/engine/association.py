@@ -150,6 +150,7 @@ def for_blocks(cohort: "Cohort") -> "Cohort":
         sample_ids=cohort.sample_ids[:0],
         sample_ledger=cohort.sample_ledger.clear(),
         offsets=None,
+        kinship=None,
     )
 
 

@@ -36,7 +36,7 @@ class RereadingJob(SumsJob[State, Sums]):
     genotypes: Plan | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "calls", {})
+        object.__setattr__(self, "read_blocks", {})
 
     def sums(self, state: State, task: Task) -> tuple[Sums | None, Counts]:
         """What the batch gives."""
@@ -46,7 +46,7 @@ class RereadingJob(SumsJob[State, Sums]):
     def blocks(self) -> Iterator[GenotypeBlock]:
         """All blocks that have a selected variant; of few bytes they are read once."""
         assert self.genotypes is not None
-        kept: dict[int, GenotypeBlock] = self.calls  # type: ignore[attr-defined]
+        kept: dict[int, GenotypeBlock] = self.read_blocks  # type: ignore[attr-defined]
         for task in self.genotypes.tasks:
             block = kept.get(task.index)
             if block is None:
@@ -63,7 +63,7 @@ class RereadingJob(SumsJob[State, Sums]):
 
     def __getstate__(self) -> dict[str, object]:
         """For a worker, which reads for itself."""
-        return {**super().__getstate__(), "calls": {}}
+        return {**super().__getstate__(), "read_blocks": {}}
 
 
 def run_batches(
@@ -87,5 +87,5 @@ def run_batches(
     """
     tasks = tuple(Task(i, i, i + 1, "batch") for i in range(len(analysis.batches())))
     plan = replace(genotypes, tasks=tasks, block_variants=1, lines=(1, 1)).of_pass(number, analysis.passes[0], "")
-    job: Any = RereadingJob(cohort, analysis, plan, None, genotypes)  # type: ignore[arg-type]
+    job: Any = RereadingJob(cohort, analysis, plan, genotypes=genotypes)  # type: ignore[arg-type]
     yield from pieces_of(job, executor, progress, work)

@@ -58,6 +58,10 @@ def asked_of(model: Any) -> list[Any]:
         if not hasattr(model, "test"):
             found += _accepted(model, {**plain, **variance})
             continue
+        if not hasattr(model, "correction"):
+            for test in _TESTS:
+                found += _accepted(model, {**plain, **variance, "test": test})
+            continue
         tests = [test for test in _TESTS if _accepted(model, {**plain, **variance, "test": test, "correction": None})]
         found += [replace(model, **plain, **variance, test=test, correction=None) for test in tests]
         if not tests or getattr(model, "weights", None) or variance.get("variance") == "robust":

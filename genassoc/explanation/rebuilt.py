@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from genassoc.data.cohort.cohort import Cohort
+from genassoc.data.cohort.kinship import with_kinship
 from genassoc.data.cohort.offset_tables import with_offsets
 from genassoc.data.cohort.predictor_cohort import people_of, predictor_cohort
 from genassoc.data.cohort.predictors import PredictorStore
@@ -52,7 +53,27 @@ def cohort_of(results: Results, cohort: Cohort | None = None, tell: Callable[[st
             )
         given = _made_again(record)
     _check(given, record)
-    return given
+    return _with_kinship(given, record.get("kinship") or {})
+
+
+def _with_kinship(cohort: Cohort, kinship: Mapping[str, str]) -> Cohort:
+    """The cohort with the relationships that a mixed model was given, read again, unchanged; those of the store are computed again."""
+    digest = kinship.get("digest")
+    if digest is None or "scaling" in kinship or (cohort.kinship is not None and cohort.kinship.digest == digest):
+        return cohort
+    if kinship.get("file") is None:
+        raise InputError(
+            "the kinship matrix was given as an array in memory, which is no longer there: explain the results in the session that computes "
+            "them, or compute them with the matrix in a file."
+        )
+    made = with_kinship(cohort, kinship["file"])
+    assert made.kinship is not None
+    if made.kinship.digest != digest:
+        raise InputError(
+            f"the kinship matrix {kinship['file']} is no longer what the results were computed from: its values have changed (digest "
+            f"{made.kinship.digest}, then {digest}). Compute the results again, or put the matrix back."
+        )
+    return made
 
 
 def files_named(provenance: Mapping[str, Any]) -> list[str]:
@@ -67,6 +88,7 @@ def files_named(provenance: Mapping[str, Any]) -> list[str]:
     files = [step.get("file") for step in steps]
     for offsets in (step["offsets"] for step in steps if step.get("step") == "with_offsets"):
         files += offsets.values() if isinstance(offsets, Mapping) else [offsets]
+    files.append((provenance.get("inputs", {}).get("kinship") or {}).get("file"))
     names = dict.fromkeys(name for name in [store, *files] if name)
     leads = {name: os.path.realpath(name) for name in names}  # Path.resolve knows no links in a circle
     return [name if leads[name] == str(Path(name).absolute()) else f"{name} -> {leads[name]}" for name in names]

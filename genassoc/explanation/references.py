@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from genassoc.refit.fits import within_sets
+from genassoc.refit.fits import NotFittedError, within_sets
+from genassoc.refit.mixed import whitening
 from genassoc.refit.refit import refit
 from genassoc.refit.row_data import RowData
 from genassoc.refit.tails import neg_log_10_p
@@ -374,6 +375,24 @@ def conditional_logistic(row: RowData, test: str, choices: Mapping[str, Any]) ->
     return Reference("statsmodels ConditionalLogit", tests, fit)
 
 
+def mixed(row: RowData, test: str, choices: Mapping[str, object]) -> Reference:
+    """Generalised least squares of the whitened trait: statsmodels has no model of given relationships, but its OLS at our ratio of variances."""
+    import pandas as pd
+    import statsmodels.api as sm
+
+    assert row.relations is not None
+    columns = Columns.of(row, test, constant=True)
+    full = columns.full()
+    try:
+        whitened = whitening(row.relations, row.y - row.offset, full.to_numpy())
+    except NotFittedError as error:
+        return Reference(f"none ({error})")
+    D = pd.DataFrame(whitened @ full.to_numpy(), columns=full.columns)
+    fit = sm.OLS(whitened @ (row.y - row.offset), D).fit()
+    tests = {"wald": _wald(fit.params, fit.cov_params(), 1, float(fit.df_resid))}
+    return Reference("statsmodels OLS, whitened at the ratio of variances of a dense fit", tests, fit)
+
+
 REFERENCES: dict[str, Callable[[RowData, str, Mapping[str, Any]], Reference]] = {
     fit.__name__: fit
     for fit in (
@@ -384,5 +403,6 @@ REFERENCES: dict[str, Callable[[RowData, str, Mapping[str, Any]], Reference]] = 
         negative_binomial,
         proportional_odds,
         proportional_hazards,
+        mixed,
     )
 }

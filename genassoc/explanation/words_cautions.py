@@ -31,7 +31,10 @@ def cautions(explained: Explained) -> str:
         and abs(row["beta"]) > 0.5
     ):
         found.append("beta of a score test is one step of the fit, and it is large here: use that of wald or firth")
-    always = "All this assumes that samples are unrelated and that the covariates account for confounding; an association is not a cause."
+    who = "that samples are unrelated"
+    if data.about.likelihood == "mixed":
+        who = "that the relationships say how alike samples are beside this variant"
+    always = f"All this assumes {who} and that the covariates account for confounding; an association is not a cause."
     return ("Careful: " + "; ".join(found) + ". " if found else "") + always
 
 

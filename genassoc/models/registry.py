@@ -11,15 +11,20 @@ _PLACES = {
     "cox": "genassoc.models.cox.model.Cox",
     "ordinal": "genassoc.models.ordinal.model.Ordinal",
     "poisson": "genassoc.models.poisson.model.Poisson",
+    "mixed": "genassoc.models.mixed.model.LinearMixed",
     "negative_binomial": "genassoc.models.negative_binomial.model.NegativeBinomial",
 }
+
+
+# Other names that are understood: that of the type, as those of others are spelled.
+_ALSO = {"linear_mixed": "mixed"}
 
 
 class _Models(Mapping[str, Any]):
     """Name -> model; imported when asked for: finding the compiled kernels of every model would slow every start."""
 
     def __getitem__(self, name: str) -> Any:
-        module, _, model = _PLACES[name].rpartition(".")
+        module, _, model = _PLACES[_ALSO.get(name, name)].rpartition(".")
         return getattr(import_module(module), model)
 
     def __iter__(self) -> Iterator[str]:

@@ -5,5 +5,7 @@ from genassoc.plots.figure import save_figure
 from genassoc.plots.manhattan import manhattan
 from genassoc.plots.miami import miami
 from genassoc.plots.qq import qq
+from genassoc.plots.relatives import kinship
+from genassoc.plots.samples import heterozygosity
 
-__all__ = ["manhattan", "miami", "pca", "qq", "save_figure"]
+__all__ = ["heterozygosity", "kinship", "manhattan", "miami", "pca", "qq", "save_figure"]

@@ -15,6 +15,7 @@ from genassoc.models.about import About
 from genassoc.refit import fits
 from genassoc.refit.conditional import steps_of_copy
 from genassoc.refit.fits import Build, DenseFit, Likelihood, NotFittedError, Sandwich, by_normal_deviate, maximise
+from genassoc.refit.mixed import mixed_test
 from genassoc.refit.residual_law import residual_law_test
 from genassoc.refit.row_data import LIKELIHOODS, TESTS, RowData
 from genassoc.refit.tested_columns import JOINT, is_of_set, plain_test
@@ -84,6 +85,8 @@ def _in_copies(row: RowData, test: str, method: str, choices: Mapping[str, Any])
         return _exact(row, test, choices)
     if method == "spa":
         return residual_law_test(row.y - row.offset, row.X, row.G[:, 0], choices.get("missing") == "mean", row.weight)
+    if row.relations is not None:
+        return mixed_test(row.relations, row.y - row.offset, row.X, row.G[:, 0], method)
     build = build_of(row, choices)
     if np.isnan(row.G).any():
         return _one_step(row, test, choices)

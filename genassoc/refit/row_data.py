@@ -13,9 +13,12 @@ import numpy as np
 from genassoc.data.block import HAPLOID_CHROMOSOME, X_OUTSIDE_PAR, Block, copies_of, places_of, probabilities_of_two
 from genassoc.data.cohort.added_covariates import SEX_ON_X, more_covariates, with_sex, with_variants
 from genassoc.data.cohort.cohort import Cohort
+from genassoc.data.cohort.contig_nulls import at_contig, null_of, nulls_differ
+from genassoc.data.cohort.kinship import filled, matrix_of
 from genassoc.data.cohort.predictors import PredictorStore
 from genassoc.data.phenotypes.codings import with_case_values
 from genassoc.data.phenotypes.formula import Formula
+from genassoc.data.phenotypes.kinship import Kinship
 from genassoc.data.phenotypes.modifier import Modifier, read_modifier, with_main_effect
 from genassoc.data.phenotypes.outcomes import exposure_values
 from genassoc.data.phenotypes.survival import build_survival, strata_numbers
@@ -28,6 +31,7 @@ from genassoc.refit.covariates import DenseCovariates, dense_covariates, padded
 from genassoc.refit.fits import Likelihood, NotFittedError, Outcome, independent, maximum
 from genassoc.refit.hazards import Hazards
 from genassoc.refit.likelihoods import Binary, Counts, Levels, Normal
+from genassoc.refit.mixed import Mixed, Relations, check_size
 from genassoc.refit.overdispersed import OverdispersedCounts
 from genassoc.refit.tested_columns import RowModifier, TestedColumns, tested_columns
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
@@ -35,6 +39,7 @@ from genassoc.shapes import BoolArray, Float64Array, Int64Array
 # A family's dense twin, by the name in its `genassoc.models.about.About`.
 LIKELIHOODS: dict[str, type[Likelihood]] = {
     "normal": Normal,
+    "mixed": Mixed,
     "binary": Binary,
     "conditional": Conditional,
     "counts": Counts,
@@ -97,6 +102,8 @@ class RowData(Outcome):
         What 1 of G is of a predictor, so that ``beta / unit`` is an effect of one unit of it.
     formula : Formula or None
         The covariates, where they were given as one.
+    relations : Relations or None
+        Of a mixed model, the relationships of the samples.
     """
 
     about: About
@@ -115,6 +122,7 @@ class RowData(Outcome):
     predictor: str | None = None
     unit: float = 1.0
     formula: Formula | None = None
+    relations: Relations | None = None
 
     @property
     def likelihood(self) -> type[Likelihood]:
@@ -214,6 +222,9 @@ class RowSource:
 
     def __init__(self, cohort: Cohort, choices: Mapping[str, Any]) -> None:
         self.cohort, self.choices = with_case_values(cohort, choices.get("case_value")), dict(choices)
+        if self.cohort.kinship is None and "grm" in self.choices:
+            made = Kinship.of_store(self.choices["grm"], float(self.choices["grm_maf"]), bool(self.choices.get("loco")))
+            self.cohort = replace(self.cohort, kinship=made)
         kind = str(self.choices.get("kind"))
         if kind not in MODELS:
             raise GenassocError(f"there is no model '{kind}': {_NOT_FITTED}")
@@ -227,6 +238,7 @@ class RowSource:
             raise GenassocError(f"the model '{kind}' has no {named}: {_NOT_FITTED}")
         self._outcomes: dict[tuple[str, bool, str], Cases] = {}
         self._nulls: dict[tuple[str, bool, str], Float64Array | None] = {}
+        self._relations: dict[tuple[bytes, str], Relations] = {}
         self._designs: dict[tuple[str, tuple[str, ...] | str], DenseCovariates] = {}
 
     @property
@@ -270,6 +282,9 @@ class RowSource:
         if key not in self._nulls:
             self._nulls[key] = outcome.null(LIKELIHOODS[self.about.likelihood], self.choices)
         shared, modifier = outcome.shared, outcome.modifier
+        relations = (
+            self._related(outcome.complete, key[2]) if self.about.likelihood == "mixed" and observed_only else None
+        )
         return RowData(
             about=self.about, y=y, X=shared.X[at], covariates=shared.names, G=G, copies=copies[at],
             offset=outcome.offset[at], weight=outcome.weight[at], exposure=outcome.exposure[at], weighted=bool(self.choices.get("weights")), samples=at, time=_at(outcome.time, at),
@@ -277,7 +292,19 @@ class RowSource:
             n_missing=int((outcome.complete & missing).sum()), coding=outcome.coding, basis=outcome.basis[at],
             null=self._nulls[key], predictor=predictor, unit=unit, formula=shared.formula,
             modifier=None if modifier is None else RowModifier(modifier.name, modifier.values[at], modifier.arms),
+            relations=relations,
         )  # fmt: skip
+
+    def _related(self, complete: BoolArray, contig: str) -> Relations:
+        """The relationships of the ``complete`` samples (N,), for variants of a contig where these differ."""
+        key = np.packbits(complete).tobytes(), null_of(self.cohort, contig) if contig else ""
+        if key not in self._relations:
+            check_size(int(complete.sum()))
+            self.cohort = filled(self.cohort)
+            kinship = (at_contig(self.cohort, contig) if contig else self.cohort).kinship
+            assert kinship is not None
+            self._relations = {key: Relations.of(matrix_of(self.cohort, kinship)[np.ix_(complete, complete)])}
+        return self._relations[key]
 
     def _values(
         self, number: int, block: Block
@@ -334,14 +361,15 @@ class RowSource:
 
     def case_key(self, trait: str, number: int, ploidy: int) -> tuple[str, bool, str]:
         """Trait, whether on X, contig where offsets differ between contigs: what the outcome of a variant depends on."""
-        contig = "" if self.cohort.offsets is None else self.cohort.contig_of(number, number + 1)
+        apart = self.cohort.offsets is not None or nulls_differ(self.cohort)
+        contig = self.cohort.contig_of(number, number + 1) if apart else ""
         return trait, ploidy == X_OUTSIDE_PAR, contig
 
     def outcome(self, trait: str, on_x: bool, contig: str) -> Cases:
         """One trait of the cohort's samples, as `case_key` says."""
         if (trait, on_x, contig) not in self._outcomes:
             cohort, covariates = self._conditioned
-            cohort = cohort.at_contig(contig) if contig else cohort
+            cohort = at_contig(cohort, contig) if contig else cohort
             sex = cohort.sex
             if on_x and sex is not None and self.choices.get("like") != "regenie" and (sex != 0).any():
                 cohort, covariates = with_sex(cohort), more_covariates(covariates, (SEX_ON_X,))

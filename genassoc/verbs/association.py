@@ -24,7 +24,7 @@ from genassoc.engine.parts import Merged
 from genassoc.engine.plan import Plan, fingerprint
 from genassoc.engine.run import run_to_file
 from genassoc.engine.sets import SetJob
-from genassoc.errors import PhenotypeError, ReusedWarning, UnreadDosagesWarning
+from genassoc.errors import PhenotypeError, ReusedWarning, StructureWarning, UnreadDosagesWarning
 from genassoc.explanation.audit import audited
 from genassoc.models.base import AssociationModel
 from genassoc.models.scan.genome import Scan, ScanState
@@ -32,7 +32,10 @@ from genassoc.progress import Progress
 from genassoc.provenance import Recorder
 from genassoc.results import Results
 from genassoc.verbs.arguments import check_cohort, check_model
-from genassoc.verbs.options import RunOptions
+from genassoc.verbs.inflation import inflation_notes
+from genassoc.verbs.options import DEFAULT, RunOptions
+from genassoc.verbs.relatedness import structure_of
+from genassoc.verbs.relationships import computed, related
 from genassoc.verbs.run_record import (
     describe,
     finish_record,
@@ -45,11 +48,14 @@ from genassoc.verbs.run_record import (
 )
 
 if TYPE_CHECKING:
+    from genassoc.data.cohort.kinship import Given as KinshipGiven
     from genassoc.data.cohort.offset_tables import Given
 
 
-def cohort_for(cohort: Cohort, model: AssociationModel, offsets: "Given | None") -> Cohort:
-    """The cohort with offsets of the model's traits, where any are given or it has them already.
+def cohort_for(
+    cohort: Cohort, model: AssociationModel, offsets: "Given | None", kinship: "KinshipGiven | None" = None
+) -> Cohort:
+    """The cohort with offsets of the model's traits, where any are given or it has them already, and the relationships it analyses by.
 
     Raises
     ------
@@ -62,7 +68,7 @@ def cohort_for(cohort: Cohort, model: AssociationModel, offsets: "Given | None")
         cohort = with_offsets(cohort, given, model.traits, model.outcome)
     if cohort.offsets is not None:
         check_offsets(cohort, model.traits)
-    return cohort
+    return related(cohort, model, kinship)
 
 
 def plan_association(
@@ -87,12 +93,15 @@ def plan_association(
 DOSAGE_CHUNKS = 4  # of about two megabytes
 
 
-def association_job(cohort: Cohort, model: AssociationModel, plan: Plan) -> AssociationJob[ScanState]:
+def association_job(
+    cohort: Cohort, model: AssociationModel, plan: Plan, options: RunOptions = DEFAULT
+) -> AssociationJob[ScanState]:
     """The job that the engine runs; the null models are fitted here, so that bad input is found before any work."""
     scan = Scan(model)
     settle()  # of reading tables
+    whole = computed(cohort, model, options.executor, options.progress)
     with single_threaded_blas():
-        state = scan.prepare(cohort)
+        state = scan.prepare(whole)
     _check_enough_samples(cohort, model, state)
     if not plan.largest_set:
         # A block of each kind has costs of its own, as tables of a product: of dosages several chunks are taken together.
@@ -126,6 +135,7 @@ def associate(
     model: AssociationModel,
     *,
     offsets: "Given | None" = None,
+    kinship: "KinshipGiven | None" = None,
     out: str | Path | None = None,
     executor: Executor | None = None,
     progress: Progress | None = None,
@@ -133,6 +143,7 @@ def associate(
     audit: int | None = None,
     memory: str | int | None = None,
     for_spreadsheets: bool = False,
+    relatedness: bool = True,
 ) -> Results:
     """Test every selected variant of a cohort against every trait of a model.
 
@@ -144,6 +155,9 @@ def associate(
     offsets : path, DataFrame or mapping, optional
         Predictions of the traits that enter the model with the coefficient 1, as those of a whole-genome regression: one table for
         all chromosomes or one a chromosome; see docs/models/offsets.md.
+    kinship : path or array, optional
+        Of `LinearMixed`: the relationships of the store's samples, in their order: a square matrix in a file of text (GEMMA's
+        ``cXX.txt``) or ``.npy``, or an array. Without it they are computed of the store's autosomal variants; see docs/models/mixed.md.
     out : path, optional
         Results file (.parquet, .tsv, .tsv.gz). Rows stream to parts beside it; a killed run carries on from them.
         Without it the rows lie in a temporary file that lives as long as the `Results`.
@@ -159,6 +173,9 @@ def associate(
         A cap for this process, as "4GiB": threads, blocks and tasks follow from it.
     for_spreadsheets : bool
         Text only: an apostrophe before ids that a spreadsheet would compute (those that begin with = + - @).
+    relatedness : bool
+        Whether relatives, leading components of ancestry that are no covariates, and an inflation beyond chance are looked for, and warned
+        of (`StructureWarning`); docs/structure/warnings.md. The results do not depend on it.
 
     Returns
     -------
@@ -180,8 +197,10 @@ def associate(
     check_not_forked()
     check_cohort(cohort, "associate(cohort, model)")
     check_model(model)
-    options = RunOptions(executor=executor, progress=progress, restart=restart, audit=audit, memory=memory)
-    cohort = cohort_for(cohort, model, offsets)
+    options = RunOptions(
+        executor=executor, progress=progress, restart=restart, audit=audit, memory=memory, relatedness=relatedness
+    )
+    cohort = cohort_for(cohort, model, offsets, kinship)
     if out is not None:
         return associate_to_file(cohort, model, Path(out), options, for_spreadsheets=for_spreadsheets)
     folder = tempfile.TemporaryDirectory(prefix="genassoc-")
@@ -204,21 +223,31 @@ def associate_to_file(
     if existing is not None:
         return _reused(out, existing, cohort, options.audit)
     check_before_fitting(cohort, model, options.memory)
-    job = association_job(cohort, model, plan)
+    job = association_job(cohort, model, plan, options)
     warn_of_columns(job.state.cautions, job.state.notes)
+    structure = structure_of(cohort, model, options)
+    for note in structure.notes:
+        warnings.warn(note, StructureWarning, stacklevel=3)
     run = fitted(job, plan, options.executor, options.memory, model.rows_per_variant)
     record: dict[str, Any] = {}
 
     def seal(merged: Merged) -> None:
         record.update(finish_record(recorder, cohort, model, job.state, merged.counts.to_dict(), identity))
-        record["notes"] += run.notes
+        record["notes"] += [*structure.notes, *run.notes]
+        record.update(structure.record)
         write_record(out, record, merged.digest)
 
     merged = run_to_file(
         run.job, run.plan, run.executor, out, options.shown,
         restart=options.restart, seal=seal, for_spreadsheets=for_spreadsheets,
     )  # fmt: skip
-    return _audited(Results(out, record, cohort).vouched(merged.digest), merged.digest, cohort, options.audit)
+    results = Results(out, record, cohort).vouched(merged.digest)
+    if options.relatedness:
+        for note in inflation_notes(results, cohort, model):
+            warnings.warn(note, StructureWarning, stacklevel=3)
+            record["notes"].append(note)
+            write_record(out, record, merged.digest)
+    return _audited(results, merged.digest, cohort, options.audit)
 
 
 def _reused(out: Path, existing: Record, cohort: Cohort, n_rows: int | None) -> Results:

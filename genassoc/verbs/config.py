@@ -11,12 +11,17 @@ from typing import Any
 import polars as pl
 
 from genassoc.data.cohort import variants as predicates
+from genassoc.data.cohort.loco_lists import list_in
 from genassoc.data.store.location import url_of
 from genassoc.errors import InputError
 
 
 class Codes:
     """The kind of ``missing_codes``: a list of texts, or a table of such lists."""
+
+
+class Folds:
+    """The kind of ``folds``: a whole number, or a word."""
 
 
 _INPUT = {
@@ -39,16 +44,23 @@ _VARIANTS = {
     "snv_only": bool, "pass_only": bool,
 }  # fmt: skip
 _OFFSETS = {"path": str}
+_KINSHIP = {"path": str}
+_STEP1 = {
+    "prior": str, "block_size": int, "folds": Folds, "fold_order": str, "seed": int, "exact_above": float,
+    "variants": str, "relatives": str, "maf": float, "missing": float,
+}  # fmt: skip
 _OUTPUT = {"path": str, "dialect": str, "metadata": dict, "for_spreadsheets": bool}
 _SECTIONS: dict[str, dict[str, Any] | None] = {
     "input": _INPUT,
     "model": None,
     "offsets": _OFFSETS,
+    "kinship": _KINSHIP,
+    "step1": _STEP1,
     "variants": _VARIANTS,
     "output": _OUTPUT,
 }
 _REQUIRED = {"input": ("store", "phenotypes"), "model": ("kind",), "output": ("path",)}
-_WITH_KEYS = {"offsets": ("path",)}  # of tables that may be absent
+_WITH_KEYS = {"offsets": ("path",), "kinship": ("path",)}  # of tables that may be absent
 VCF_SUFFIXES = (".vcf", ".vcf.gz", ".vcf.bgz", ".bcf")
 # Dialects of `Results.write`, and what their files must end in; () where any name will do.
 DIALECTS: dict[str, tuple[str, ...]] = {
@@ -71,7 +83,7 @@ class Config:
 
     Attributes
     ----------
-    input, model, offsets, variants, output : mapping
+    input, model, offsets, kinship, step1, variants, output : mapping
         The tables of the file.
     folder : Path
         What relative paths are relative to: the folder of the file.
@@ -82,6 +94,8 @@ class Config:
     output: Mapping[str, Any]
     variants: Mapping[str, Any] = field(default_factory=dict)
     offsets: Mapping[str, Any] = field(default_factory=dict)
+    kinship: Mapping[str, Any] = field(default_factory=dict)
+    step1: Mapping[str, Any] = field(default_factory=dict)
     folder: Path = field(default_factory=Path)
 
     @classmethod
@@ -113,6 +127,8 @@ class Config:
             output=dict(content["output"]),
             variants=dict(content.get("variants", {})),
             offsets=dict(content.get("offsets", {})),
+            kinship=dict(content.get("kinship", {})),
+            step1=dict(content.get("step1", {})),
             folder=folder,
         )
 
@@ -139,6 +155,11 @@ class Config:
             tables["input"]["covariate_files"] = [str(path) for path in self.covariate_files]
         if self.offset_path is not None:
             tables["offsets"] = {"path": self.offset_path}
+        if self.kinship_path is not None:
+            tables["kinship"] = {"path": str(self.kinship_path)}
+        if self.step1:
+            files = {name: str(path) for name, path in self.step1_files.items()}
+            tables["step1"] = {**self.step1, **files}
         if self.variants:
             tables["variants"] = dict(self.variants)
         tables["output"] = {**self.output, "path": str(self._path(self.output["path"]))}
@@ -181,14 +202,27 @@ class Config:
 
     @property
     def offset_path(self) -> str | None:
-        """The file of offsets, or the pattern of its files; None where there is none."""
+        """The file of offsets, or the pattern of its files; of a folder the list that it holds; None where there is none."""
         path = self.offsets.get("path")
-        return None if path is None else str(self._path(path))
+        return None if path is None else str(list_in(self._path(path)))
+
+    @property
+    def step1_files(self) -> dict[str, Path]:
+        """The files of ``[step1]``: the list of its variants, the pairs of relatives."""
+        return {name: self._path(self.step1[name]) for name in ("variants", "relatives") if name in self.step1}
+
+    @property
+    def kinship_path(self) -> Path | None:
+        """The file of a kinship matrix; None where there is none."""
+        path = self.kinship.get("path")
+        return None if path is None else self._path(path)
 
     @property
     def tables(self) -> list[Path]:
         """Every table that is read."""
-        return [self.phenotypes, *self.covariate_files, *([] if self.offset_path is None else [Path(self.offset_path)])]
+        offsets = [] if self.offset_path is None else [Path(self.offset_path)]
+        kinship = [] if self.kinship_path is None else [self.kinship_path]
+        return [self.phenotypes, *self.covariate_files, *offsets, *kinship]
 
     @property
     def out(self) -> Path:
@@ -328,6 +362,8 @@ def _dialect_problems(output: object) -> list[str]:
 
 _NAMES = {
     Codes: "list of texts, and no table of such lists,",
+    Folds: "whole number, nor 'auto' or 'loocv',",
+    int: "whole number",
     str: "text",
     list: "list of texts",
     float: "number",
@@ -341,6 +377,10 @@ def _is_a(value: object, kind: type) -> bool:
         return isinstance(value, int | float) and not isinstance(value, bool)
     if kind is Codes and isinstance(value, Mapping):
         return all(_is_a(codes, list) for codes in value.values())
+    if kind is Folds:
+        return value in ("auto", "loocv") or _is_a(value, int)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
     if kind in (list, Codes):
         return isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
     return isinstance(value, kind)

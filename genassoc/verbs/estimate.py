@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from genassoc.data.cohort.cohort import Cohort
+from genassoc.data.cohort.contig_nulls import n_nulls
 from genassoc.data.memory import settle
 from genassoc.engine.association import AssociationJob
 from genassoc.engine.cost import Cost, cost_of
@@ -62,14 +63,13 @@ def estimate(
     PlanError
         It cannot fit (says what would).
     """
-    if fitted > _PERHAPS_COMPILED:
+    # A decomposition of relationships takes minutes, beside which kernels are nothing.
+    if fitted > _PERHAPS_COMPILED and cohort.kinship is None:
         with single_threaded_blas():
             began = clock()
             job.analysis.prepare(cohort)
             fitted = min(fitted, clock() - began)
-    nulls = (
-        1 if cohort.offsets is None else len(cohort.offsets.values)
-    )  # each chromosome's are fitted where its tasks run
+    nulls = n_nulls(cohort)  # each chromosome's are fitted where its tasks run
     start = aligned + fitted * nulls
     cost = cost_of(job, plan, model.rows_per_variant, n_threads, memory, start=start, program=program, clock=clock)
     choices = run_record.describe(cohort, model)["model"]

@@ -21,6 +21,7 @@ from genassoc.models.base import AssociationModel
 from genassoc.models.registry import MODELS, choices_of
 from genassoc.progress import Progress
 from genassoc.verbs.config import VCF_SUFFIXES, Config
+from genassoc.verbs.relationships import related
 from genassoc.verbs.stores import convert, open_store
 
 
@@ -94,13 +95,13 @@ def converted(config: Config) -> Path:
 
 
 def make_cohort(config: Config, store: GenotypeStore, model: AssociationModel | None = None) -> Cohort:
-    """Align ``[input] phenotypes`` with the store and apply ``[variants]``; with the ``[offsets]`` of a model's traits."""
+    """Align ``[input] phenotypes`` with the store and apply ``[variants]``; with the ``[offsets]`` of a model's traits and its relationships."""
     cohort = align(config, store, config.input.get("sex"))
     if config.input.get("keep_samples"):
         cohort = cohort.keep_samples(list(config.input["keep_samples"]))
     for predicate in config.predicates():
         cohort = cohort.keep_variants(predicate)
-    return cohort if model is None else with_offsets_of(config, cohort, model)
+    return cohort if model is None else related_of(config, with_offsets_of(config, cohort, model), model)
 
 
 def with_offsets_of(config: Config, cohort: Cohort, model: AssociationModel) -> Cohort:
@@ -108,6 +109,11 @@ def with_offsets_of(config: Config, cohort: Cohort, model: AssociationModel) -> 
     if config.offset_path is None:
         return cohort
     return with_offsets(cohort, config.offset_path, model.traits, model.outcome)
+
+
+def related_of(config: Config, cohort: Cohort, model: AssociationModel) -> Cohort:
+    """The cohort with the relationships that a model analyses by: those of ``[kinship]``, or of the store."""
+    return related(cohort, model, config.kinship_path)
 
 
 def cohort_of(path: str | Path) -> Cohort:

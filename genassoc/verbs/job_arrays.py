@@ -26,7 +26,9 @@ from genassoc.verbs.association import association_job, plan_association
 from genassoc.verbs.config import Config
 from genassoc.verbs.estimate import estimate
 from genassoc.verbs.from_config import converted, make_cohort, make_model, make_store
+from genassoc.verbs.inflation import inflation_notes
 from genassoc.verbs.options import DEFAULT, RunOptions
+from genassoc.verbs.relatedness import structure_of
 from genassoc.verbs.run_record import (
     describe,
     finish_record,
@@ -71,7 +73,7 @@ def make_plan(config: Config, work: Path, n_parts: int, options: RunOptions = DE
         plan = plan_association(cohort, model, n_parts=n_parts, settings=settings)
         check_before_fitting(cohort, model, memory)
         began = time.perf_counter()
-        job = association_job(cohort, model, plan)  # bad input is found now, not in the queue
+        job = association_job(cohort, model, plan, options)  # bad input is found now, not in the queue
         fitted_in = time.perf_counter() - began
         options.say(dict.fromkeys((*job.state.cautions, *job.state.notes, *trait_notes(cohort, model, job.state))))
         if memory is not None or options.tell is not None:
@@ -113,7 +115,7 @@ def _planned(work: Path, options: RunOptions) -> tuple[WorkFolder, Plan, Cohort,
     now = plan_association(cohort, model)
     if now.fingerprint != plan.fingerprint:
         raise PlanError(
-            f"the store, the phenotypes, the offsets or genassoc are no longer those that {work} was planned with: "
+            f"the store, the phenotypes, the offsets, the kinship matrix or genassoc are no longer those that {work} was planned with: "
             "plan again into another folder."
         )
     if now.stretches() != plan.stretches():
@@ -148,7 +150,7 @@ def do_part(work: Path, part: int, options: RunOptions = DEFAULT) -> None:
         raise PlanError(f"the plan in {work} has parts 0 to {plan.n_parts - 1}; there is no part {part}.")
     memory = plan.settings.get("memory") if options.memory is None else options.memory
     check_before_fitting(cohort, model, memory)
-    job = association_job(cohort, model, plan)
+    job = association_job(cohort, model, plan, options)
     run = fitted(job, plan, options.executor, memory, model.rows_per_variant, recut=False)
     run_part(run.job, folder, part, run.executor, options.shown)
 
@@ -199,15 +201,23 @@ def merge_parts(work: Path, out: Path, options: RunOptions = DEFAULT) -> tuple[M
         files = [reused_note(config.out), *write_dialect(config, results, options.restart)]
         return merged, files, audit_lines(existing.content)
     with folder.lock():
-        state = association_job(cohort, model, plan).state
+        state = association_job(cohort, model, plan, options).state
+        structure = structure_of(cohort, model, options)
         record: dict[str, Any] = {}
 
         def seal(merged: Merged) -> None:
             record.update(finish_record(recorder, cohort, model, state, merged.counts.to_dict(), identity))
+            record["notes"] += structure.notes
+            record.update(structure.record)
             write_record(config.out, record, merged.digest)
 
         merged = merge(folder, plan, config.out, seal, for_spreadsheets=for_spreadsheets)
     results = Results(merged.path, record).vouched(merged.digest)
+    if options.relatedness:
+        told = [*inflation_notes(results, cohort, model)]
+        options.say(told)
+        record["notes"] += told
+        write_record(merged.path, record, merged.digest)
     if options.audit:
         results.provenance = audited(record, results, cohort, record["parameters"]["model"], options.audit)
         write_record(merged.path, results.provenance, merged.digest)

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import math
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -12,7 +13,14 @@ import numpy as np
 import polars as pl
 
 from genassoc.analyses.kinship.adjusted import IndividualFrequencies, individual_frequencies
-from genassoc.analyses.kinship.pairs import RELATIONSHIPS, THIRD_DEGREE, Pairs, pairs_of_tiles
+from genassoc.analyses.kinship.pairs import (
+    FIRST_DEGREE,
+    RELATIONSHIPS,
+    SECOND_DEGREE,
+    THIRD_DEGREE,
+    Pairs,
+    pairs_of_tiles,
+)
 from genassoc.analyses.kinship.tiles import Frequencies, TiledBlock, TiledCalls, Tiler, mapped, tiled_block
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.contigs import MT, XY, X, Y
@@ -82,6 +90,9 @@ class Kinship:
         ]
 
 
+_State = tuple[TiledCalls | None, IndividualFrequencies | None]
+
+
 @dataclass(frozen=True)
 class _KinshipJob:
     """Kinship as a job: a task is the pairs whose first sample is in a tile of samples."""
@@ -92,11 +103,12 @@ class _KinshipJob:
     calls: TiledCalls | None
     frequencies: IndividualFrequencies | None
 
-    def prepare(self) -> tuple[TiledCalls | None, IndividualFrequencies | None]:
+    def prepare(self) -> _State:
         return self.calls, self.frequencies
 
-    def do(self, state: tuple[TiledCalls, IndividualFrequencies | None], task: Task) -> TaskOutput:
+    def do(self, state: _State, task: Task) -> TaskOutput:
         calls, frequencies = state
+        assert calls is not None
         pairs = pairs_of_tiles(calls, task.start // TILE_SAMPLES, self.least, frequencies)
         rows = self.rows(pairs, frequencies is not None)
         return TaskOutput(rows, Counts(pairs.n, pairs.n, pairs.n))
@@ -180,7 +192,7 @@ def kinship(
         with single_threaded_blas():
 
             def do(task: Task) -> tuple[Task, TaskOutput]:
-                return task, job.do(state, task)  # type: ignore[arg-type]
+                return task, job.do(state, task)
 
             progress.begin(_LABEL, plan.n_variants, "samples")
             try:
@@ -380,11 +392,12 @@ def _notes(
     used += f"; {elsewhere:,} on X, Y or MT were not used" if elsewhere else ""
     left_out = ", ".join(f"{reason}: {n:,}" for reason, n in counts.dropped.items() if n)
     notes = [used + (f"; left out by {left_out})" if left_out else ")")]
-    if 2.5 * error > THIRD_DEGREE:
-        safe = next((name for name, bound in (("second", 0.0884), ("first", 0.1768)) if 2.5 * error <= bound), "")
+    by_chance = [_expected(cohort.n_samples, bound / error) for bound in (THIRD_DEGREE, SECOND_DEGREE, FIRST_DEGREE)]
+    if by_chance[0] >= 1:
+        safe = next((name for name, n in zip(("second", "first"), by_chance[1:]) if n < 1), "")
         notes.append(
-            f"{frequencies.polymorphic:,} polymorphic variants are too few for relatives of the third degree: the standard error of kinship "
-            f"is at least {error:.3f}, so that pairs of no relation reach 0.0442 by chance; "
+            f"at {frequencies.polymorphic:,} polymorphic variants about {by_chance[0]:,.0f} pairs of no relation reach a kinship of 0.0442, the "
+            "third degree, by chance (more if variants are in LD): "
             + (f"trust the {safe} degree and closer, or use more variants" if safe else "use more variants")
         )
     bare = np.flatnonzero(calls.totals[0] == 0)
@@ -394,6 +407,11 @@ def _notes(
             "pairs are listed only where all pairs are"
         )
     return tuple(notes)
+
+
+def _expected(n_samples: int, z: float) -> float:
+    """Pairs of unrelated samples expected beyond z standard errors."""
+    return n_samples * (n_samples - 1) / 4 * math.erfc(z / math.sqrt(2))
 
 
 def _components(cohort: Cohort, components: pl.DataFrame | Path) -> Float64Array:

@@ -26,6 +26,8 @@ class RunOptions:
         Rows to fit again by independent dense code; None: none.
     memory : str or int, optional
         A cap for the process, as "4GiB".
+    relatedness : bool
+        Whether relatives and ancestry among the samples are looked for, by a few thousand variants, and warned of.
     tell : callable, optional
         Hears, before anything is computed, what there is to say of the inputs.
 
@@ -40,6 +42,7 @@ class RunOptions:
     restart: bool = False
     audit: int | None = None
     memory: str | int | None = None
+    relatedness: bool = True
     tell: Tell | None = None
 
     def __post_init__(self) -> None:

@@ -21,6 +21,7 @@ from genassoc.data.phenotypes.phenotypes import Phenotypes
 from genassoc.data.phenotypes.survival import competing_lines
 from genassoc.data.phenotypes.weights import read_weights
 from genassoc.engine.budget import check_before_fitting
+from genassoc.engine.executors import Threads
 from genassoc.errors import GenassocError
 from genassoc.models.base import AssociationModel
 from genassoc.models.choices import checks
@@ -28,6 +29,8 @@ from genassoc.models.registry import MODELS
 from genassoc.shapes import Int64Array
 from genassoc.verbs import association, estimate, from_config, run_record, runs, stores
 from genassoc.verbs.config import Config, problems_of, read_tables
+from genassoc.verbs.options import RunOptions
+from genassoc.verbs.relatedness import structure_of
 
 Found = TypeVar("Found")
 
@@ -57,7 +60,7 @@ class Preflight:
             return None
 
 
-def check(path: str | Path, n_threads: int = 1, memory: str | int | None = None) -> Preflight:
+def check(path: str | Path, n_threads: int = 1, memory: str | int | None = None, relatedness: bool = True) -> Preflight:
     """Check a gwas.toml before the run: report all problems at once, and the cost.
 
     Raises
@@ -84,10 +87,15 @@ def check(path: str | Path, n_threads: int = 1, memory: str | int | None = None)
     if cohort is not None:
         if model is not None and not result.problems:
             cohort = result.attempt(partial(from_config.with_offsets_of, config, cohort, model)) or cohort
+            cohort = result.attempt(partial(from_config.related_of, config, cohort, model)) or cohort
         result.lines += cohort.summary_lines()
         result.attempt(partial(_check_some_variant, cohort))
         if model is not None and not result.problems:
             _rehearse(config, cohort, model, n_threads, memory, (aligned, program), result)
+            if relatedness and not result.problems:
+                options = RunOptions(executor=Threads(n_threads))
+                structure = result.attempt(partial(structure_of, cohort, model, options))
+                result.lines += structure.lines if structure is not None else ()
     return result
 
 

@@ -3,11 +3,13 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
 from genassoc.analyses.qc import SampleCounts, SampleQuality
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.controls import Controls
+from genassoc.data.cohort.ploidy import FEMALE
 from genassoc.data.forks import check_not_forked
 from genassoc.data.schema import INFO_SOURCE
 from genassoc.data.store.call_counts import stored_statistics
@@ -59,12 +61,14 @@ def case_notes(cohort: Cohort, cases: str, case_value: str | None = None) -> tup
 
 
 def sample_qc(cohort: Cohort, *, executor: Executor | None = None, progress: Progress | None = None) -> pl.DataFrame:
-    """Missing rate and heterozygosity of every sample over the selected variants.
+    """Missing rate, heterozygosity and F of every sample over the selected variants.
 
     Returns
     -------
     DataFrame
-        sample_id, n_variants (observed), missing_rate, heterozygosity (heterozygous over observed calls).
+        sample_id, n_variants (observed), missing_rate (of those stated female without Y); of autosomes, heterozygosity (heterozygous over observed calls), and over those
+        variants that are polymorphic among the cohort's samples n_autosomal (observed), n_het, expected_het (under Hardy-Weinberg
+        proportions) and f, which is ``1 - n_het / expected_het``: OBS_CT, O(HOM), E(HOM) and F of PLINK 2's --het. Null where nothing is observed.
     """
     check_not_forked()
     check_cohort(cohort, "sample_qc(cohort)")
@@ -75,13 +79,20 @@ def sample_qc(cohort: Cohort, *, executor: Executor | None = None, progress: Pro
 
 def _sample_table(cohort: Cohort, found: SampleCounts) -> pl.DataFrame:
     """Rates of the cohort's samples, from counts of all samples in its blocks."""
-    columns = cohort.block_columns
+    columns, autosomes = cohort.block_columns, found.homozygosity
+    missing = found.missing_rate[columns]
+    if cohort.sex is not None:
+        missing = np.where(cohort.sex == FEMALE, found.missing_rate_without_y[columns], missing)
     return pl.DataFrame(
         {
             "sample_id": pl.Series([str(name) for name in cohort.sample_ids], dtype=pl.String),
             "n_variants": found.n[columns],
-            "missing_rate": found.missing_rate[columns],
-            "heterozygosity": found.heterozygosity[columns],
+            "missing_rate": missing,
+            "heterozygosity": pl.Series(found.heterozygosity[columns]).fill_nan(None),
+            "n_autosomal": autosomes.n[columns],
+            "n_het": autosomes.het[columns],
+            "expected_het": autosomes.expected_het[columns],
+            "f": pl.Series(autosomes.f[columns]).fill_nan(None),
         }
     )
 
@@ -104,7 +115,7 @@ def quality(
         warn_of_columns(controls.notes)
 
     samples = SampleQuality()
-    width = samples.prepare(cohort)
+    state = samples.prepare(cohort)
 
     def with_source(table: pl.DataFrame, start: int, stop: int) -> list[pl.DataFrame]:
         """Statistics, and what the file states of the quality of imputation."""
@@ -131,10 +142,10 @@ def quality(
             if cohort.has_dosages:
                 counted.append(controls.imputation_quality(block))
         table = pl.concat(counted, how="horizontal").filter(chosen)
-        return table, samples.block(width, block if keep.all() else block.take(keep)) if by_sample else None
+        return table, samples.block(state, block if keep.all() else block.take(keep)) if by_sample else None
 
     parts = over_blocks(cohort, one, executor, progress, "counting")
-    total = SampleCounts.empty(width)
+    total = SampleCounts.empty(state.width)
     for _, counts in parts:
         total = total if counts is None else samples.combine(total, counts)
     sample_table = _sample_table(cohort, total)

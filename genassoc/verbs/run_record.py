@@ -13,6 +13,7 @@ import polars as pl
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.ploidy import refused_notes
 from genassoc.data.cohort.recipe import samples_fingerprint
+from genassoc.data.phenotypes.kinship import Kinship
 from genassoc.data.phenotypes.offsets import Offsets
 from genassoc.data.sidecar import Record, standing
 from genassoc.errors import CodingWarning, OutputError
@@ -34,7 +35,8 @@ def describe(cohort: Cohort, model: AssociationModel) -> dict[str, Any]:
 def input_files(cohort: Cohort) -> list[Path]:
     """Store and tables that a cohort reads."""
     offsets = () if cohort.offsets is None else cohort.offsets.files
-    return [Path(cohort.store.path), *cohort.phenotypes.files, *offsets]
+    kinship = () if cohort.kinship is None else cohort.kinship.files
+    return [Path(cohort.store.path), *cohort.phenotypes.files, *offsets, *kinship]
 
 
 def inputs_of(cohort: Cohort) -> dict[str, Any]:
@@ -54,6 +56,7 @@ def inputs_of(cohort: Cohort) -> dict[str, Any]:
         "phenotypes": {"path": cohort.phenotypes.source, "fingerprint": cohort.phenotypes.fingerprint},
         **({"covariate_files": joined} if joined else {}),
         **({} if cohort.offsets is None else {"offsets": _offsets(cohort.offsets)}),
+        **({} if cohort.kinship is None else {"kinship": _kinship(cohort.kinship)}),
         "cohort": {
             "samples": samples_fingerprint(cohort),
             "steps": list(cohort.recipe),
@@ -71,6 +74,13 @@ def _offsets(offsets: Offsets) -> dict[str, Any]:
         "by_chromosome": offsets.by_chromosome,
         "files": [str(path.absolute()) for path in offsets.files],
     }
+
+
+def _kinship(kinship: Kinship) -> dict[str, object]:
+    """What relationships are: of a given matrix the content, by its digest, and its file for people; else how they are computed."""
+    if kinship.scaling is None:
+        return {"digest": kinship.digest, "file": kinship.origin}
+    return {"digest": kinship.digest, "scaling": kinship.scaling, "maf": kinship.maf, "loco": kinship.loco}
 
 
 def run_of(fingerprint: str, for_spreadsheets: bool = False) -> dict[str, Any]:

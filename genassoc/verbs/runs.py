@@ -51,10 +51,13 @@ def run(
     restart: bool = False,
     audit: int | None = None,
     memory: str | int | None = None,
+    relatedness: bool = True,
 ) -> Results:
     """Do what the gwas.toml at ``path`` says; see `run_config`. A ``dialect`` is written beside the table."""
     config = Config.read(path)
-    options = RunOptions(executor=executor, progress=progress, restart=restart, audit=audit, memory=memory)
+    options = RunOptions(
+        executor=executor, progress=progress, restart=restart, audit=audit, memory=memory, relatedness=relatedness
+    )
     results = run_config(config, options)
     write_dialect(config, results, restart)
     return results

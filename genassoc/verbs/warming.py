@@ -28,6 +28,7 @@ _OUTCOMES: dict[str, dict[str, Any]] = {
     "cox": {"time": "years", "event": "cardiac_event"},
     "ordinal": {"traits": "grade"},
     "poisson": {"traits": "admissions", "exposure": "years"},
+    "mixed": {"traits": "ldl"},
     "negative_binomial": {"traits": "admissions", "exposure": "years"},
 }
 # What is run of each model; what is chosen more rarely is compiled at its first use.
@@ -127,7 +128,12 @@ def _cohort(folder: Path) -> Cohort:
 def _run(kind: str, cohort: Cohort, folder: Path) -> None:
     for number, choices in enumerate(_CHOICES):
         covariates = (*_COVARIATES, "statin") if "interaction" in choices else _COVARIATES
-        model = MODELS[kind](**_OUTCOMES[kind], covariates=covariates, **choices)
+        try:
+            model = MODELS[kind](**_OUTCOMES[kind], covariates=covariates, **choices)
+        except ValueError:
+            if choices:
+                continue  # the model does not have them
+            raise
         association.associate(
             cohort, model, out=folder / f"{kind}-{number}.parquet", executor=Threads(os.cpu_count() or 1), audit=20
         )

@@ -3,8 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,8 @@ from genassoc.analyses.whole_genome.ridge import R, Ridge
 from genassoc.analyses.whole_genome.usable import UsableVariants, Variation, block_spans
 from genassoc.data.analysis import RereadingAnalysis, State, SummedAnalysis, Sums
 from genassoc.data.cohort.cohort import Cohort
+from genassoc.data.cohort.matching import family_column
 from genassoc.data.forks import check_not_forked
-from genassoc.data.phenotypes.offsets import PredictionTables, Unit
 from genassoc.engine.executors import Executor, Threads, single_threaded_blas
 from genassoc.engine.parts import WorkFolder
 from genassoc.engine.passes import digest_of, run_passes, run_pieces
@@ -31,9 +30,10 @@ from genassoc.engine.rereading import run_batches
 from genassoc.errors import InputError, PhenotypeError
 from genassoc.progress import Progress, Silent
 from genassoc.provenance import Recorder
-from genassoc.shapes import Float32Array, Float64Array, Int64Array
+from genassoc.shapes import Int64Array
 from genassoc.verbs.arguments import check_cohort, check_executor, kind_of
-from genassoc.verbs.run_record import inputs_of
+from genassoc.verbs.predictions import WholeGenomePredictions
+from genassoc.verbs.run_record import inputs_of, run_of
 
 PRIORS: Mapping[str, Prior] = {"ridge": Ridge(), "mixture": Mixture()}
 _MOST_PREDICTIONS = (
@@ -41,73 +41,6 @@ _MOST_PREDICTIONS = (
 )  # bytes of level 0 held at once: traits beyond it are fitted in another pass over the genotypes
 _RELATED = 2.0**-4.5  # kinship of third-degree relatives and closer (Manichaikul et al. 2010)
 _SHOWN = 5
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class WholeGenomePredictions:
-    """Predictions of traits from all variants, to be given as ``associate(cohort, model, offsets=predictions)``.
-
-    Attributes
-    ----------
-    sample_ids : tuple of str
-        N samples of the cohort that was fitted.
-    traits : tuple of str
-        Those that could be fitted.
-    chromosomes : mapping
-        Key of a chromosome -> its name in the store; those with blocks, H in all.
-    contributions : mapping
-        Trait -> float32 array (H, N): what each chromosome's variants add to the linear predictor; NaN where a sample lacks the trait.
-    outcome : str
-    unit : {"residual_sd", "trait"}
-        What 1 is: of quantitative traits a standard deviation of their residuals on the covariates; else of the linear predictor.
-    summary : DataFrame
-        trait, n, n_folds (0: each sample from all others), h2 (of the penalty that was chosen), r2, neg_log_likelihood (a sample), and
-        n_variants, n_blocks; traits that failed have a ``failure`` in words.
-    penalties : DataFrame
-        trait, h2 and what cross-validation found with its penalty.
-    left_out : DataFrame
-        variant (its number in the store), reason: variants that are selected and have no block, or no part in one.
-    notes : tuple of str
-    provenance : mapping
-    """
-
-    sample_ids: tuple[str, ...]
-    traits: tuple[str, ...]
-    chromosomes: Mapping[str, str]
-    contributions: Mapping[str, Float32Array] = field(repr=False)
-    outcome: str
-    unit: Unit
-    summary: pl.DataFrame
-    penalties: pl.DataFrame = field(repr=False)
-    left_out: pl.DataFrame = field(repr=False)
-    notes: tuple[str, ...] = ()
-    provenance: Mapping[str, Any] = field(default_factory=dict, repr=False)
-
-    def loco(self, trait: str, chromosome: str | None = None) -> Float64Array:
-        """The prediction of a trait without a chromosome, (N,); of all chromosomes where none is named or it has no block.
-
-        Raises
-        ------
-        PhenotypeError
-            There is no prediction of the trait.
-        """
-        if trait not in self.contributions:
-            raise PhenotypeError(f"there is no prediction of '{trait}'; there are those of {', '.join(self.traits)}")
-        parts = self.contributions[trait].astype(np.float64)
-        others = [h for h, key in enumerate(self.chromosomes) if key != chromosome]
-        observed = ~np.isnan(parts[0])
-        return np.where(observed, parts[others].sum(axis=0), np.nan)
-
-    @cached_property
-    def tables(self) -> PredictionTables:
-        """The predictions as tables, as `genassoc.associate` takes them."""
-        made = {name: self.table(key) for key, name in self.chromosomes.items()}
-        return PredictionTables(made, self.table(), self.unit, self.outcome, "the whole-genome predictions")
-
-    def table(self, chromosome: str | None = None) -> pl.DataFrame:
-        """Predictions of all traits without a chromosome: sample_id, then a column for each trait; null where a sample has none."""
-        columns = {trait: pl.Series(self.loco(trait, chromosome)).fill_nan(None) for trait in self.traits}
-        return pl.DataFrame({"sample_id": pl.Series(self.sample_ids, dtype=pl.String), **columns})
 
 
 def fit_whole_genome(
@@ -175,20 +108,12 @@ class _Run:
     passes: int = 1  # made so far, after the one that chooses variants
 
     def predictions(self, relatives: pl.DataFrame | None) -> WholeGenomePredictions:
-        recorder = Recorder(
-            parameters={
-                "model": {"kind": "whole_genome", **asdict(self.model)},
-                "variants": self.cohort.selection.describe(),
-            },
-            inputs=inputs_of(self.cohort),
-        )
-        families, notes = _families(self.cohort, relatives)
+        recorder = recorder_of(self.cohort, self.model)
+        families, notes = families_among(self.cohort, relatives)
         with single_threaded_blas():
             frame = make_frame(self.cohort, self.model, families)
         autosomes, others = _autosomes(self.cohort)
-        identity = fingerprint(
-            cohort=self.cohort.fingerprint, model=repr(self.model), families=_digest(families), part="whole genome"
-        )
+        identity = identity_of(self.cohort, self.model, families)
         runs = [run for run in self.cohort.store.contig_runs() if run[0] in autosomes]
         if not runs:
             raise InputError(
@@ -209,7 +134,8 @@ class _Run:
         plan = _plan(frame, f"{identity} {digest_of(found)}", self.cohort)
         fitted = [self._fit(part, plan) for part in _batches(frame)]
         names = {key: next(contig for contig, other in autosomes.items() if other == key) for key in used}
-        return _result(self.cohort, frame, found, fitted, names, notes, recorder)
+        made = _result(self.cohort, frame, found, fitted, names, notes)
+        return replace(made, provenance=recorder.finish(run=run_of(identity), **made.provenance))
 
     def _usable(self, frame: Frame, runs: Sequence[tuple[str, int, int]], identity: str) -> Variation:
         plan = Plan.by_block(runs, self.cohort.store.block_variants, identity)
@@ -245,11 +171,19 @@ class BlockRunner:
         )
 
 
-def _digest(families: Int64Array | None) -> str:
-    return "" if families is None else hashlib.sha256(families.tobytes()).hexdigest()[:16]
+def recorder_of(cohort: Cohort, model: WholeGenomeRegression) -> Recorder:
+    """Started: the choices and the inputs of a fit."""
+    choices = {"kind": "whole_genome", **asdict(model)}
+    return Recorder(parameters={"model": choices, "variants": cohort.selection.describe()}, inputs=inputs_of(cohort))
 
 
-def _families(cohort: Cohort, relatives: pl.DataFrame | None) -> tuple[Int64Array | None, list[str]]:
+def identity_of(cohort: Cohort, model: WholeGenomeRegression, families: Int64Array | None) -> str:
+    """Hash of all that decides the predictions."""
+    related = "" if families is None else hashlib.sha256(families.tobytes()).hexdigest()[:16]
+    return fingerprint(cohort=cohort.fingerprint, model=repr(model), families=related, part="whole genome")
+
+
+def families_among(cohort: Cohort, relatives: pl.DataFrame | None) -> tuple[Int64Array | None, list[str]]:
     """Numbers of families (N,) from pairs of relatives."""
     if relatives is None:
         return None, []
@@ -344,9 +278,8 @@ def _notes_of_variants(frame: Frame, found: Variation, others: Mapping[str, int]
 
 
 def _result(
-    cohort: Cohort, frame: Frame, found: Variation, fitted: Sequence[Fitted], names: Mapping[str, str], notes: list[str],
-    recorder: Recorder,
-) -> WholeGenomePredictions:  # fmt: skip
+    cohort: Cohort, frame: Frame, found: Variation, fitted: Sequence[Fitted], names: Mapping[str, str], notes: list[str]
+) -> WholeGenomePredictions:
     outcome = OUTCOMES[frame.choices.outcome]
     failures = [*frame.failures, *(failure for part in fitted for failure in part.failures)]
     fits = {fit.name: (group, fit) for part in fitted for group, fit in part.fits}
@@ -379,6 +312,7 @@ def _result(
     summary = _summary(order, fits, failures, frame)
     return WholeGenomePredictions(
         sample_ids=tuple(str(name) for name in cohort.sample_ids),
+        family_ids=_family_ids(cohort),
         traits=traits,
         chromosomes=dict(names),
         contributions=contributions,
@@ -393,13 +327,19 @@ def _result(
             ]
         ).sort("variant"),
         notes=tuple(notes),
-        provenance=recorder.finish(
-            notes=notes,
-            summary=summary.to_dicts(),
-            left_out={reason: int(values.size) for reason, values in left_out.items()},
-            samples={"fitted": {name: int(fits[name][0].n) for name in traits}},
-        ),
+        provenance={
+            "notes": notes,
+            "summary": summary.to_dicts(),
+            "left_out": {reason: int(values.size) for reason, values in left_out.items()},
+        },
     )
+
+
+def _family_ids(cohort: Cohort) -> tuple[str, ...] | None:
+    column = family_column(cohort.phenotypes.columns)
+    if column is None:
+        return None
+    return tuple(cohort.phenotypes.table[column].cast(pl.String).fill_null("0").gather(cohort.rows))
 
 
 def _summary(

@@ -20,13 +20,12 @@ from genassoc.data.cohort.id_rules import EXACT, Rules
 from genassoc.data.cohort.kept_variants import KeptVariants
 from genassoc.data.cohort.kinds import together, with_dosages, without_refused
 from genassoc.data.cohort.ledger import (
-    LEDGER_SCHEMA,
     design_ledger,
     drop_samples,
     lacking_rows,
     matched_by,
     sample_ledger,
-    variant_rows,
+    variant_ledger,
 )
 from genassoc.data.cohort.matching import (
     as_in_phenotypes,
@@ -38,11 +37,13 @@ from genassoc.data.cohort.matching import (
 )
 from genassoc.data.cohort.ploidy import PloidyRules, contig_names, kinds_of
 from genassoc.data.cohort.relatives import unrelated_of
+from genassoc.data.cohort.sample_checks import SampleCheck
 from genassoc.data.cohort.variant_selection import DROPPED_SCHEMA, VariantSelection, variant_ids, with_neighbours
 from genassoc.data.cohort.variants import KEY_COLUMN, regions_of
 from genassoc.data.forks import check_not_forked
 from genassoc.data.phenotypes.codings import sex_coding
 from genassoc.data.phenotypes.design import Design, Kind, build_design
+from genassoc.data.phenotypes.kinship import Kinship
 from genassoc.data.phenotypes.offsets import Offsets
 from genassoc.data.phenotypes.phenotypes import Phenotypes
 from genassoc.data.store.notes import store_notes
@@ -54,8 +55,6 @@ if TYPE_CHECKING:
 
     from genassoc.data.phenotypes.phenotypes import Codes
     from genassoc.data.store.store import GenotypeStore
-
-_LEDGER_VARIANTS = 65_536  # variants whose metadata is read at a time for the ledger
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -87,6 +86,8 @@ class Cohort:
         Under which ids are the same, of tables that are joined too.
     offsets : Offsets or None
         Predictions of traits that enter models with the coefficient 1 (`genassoc.data.cohort.offset_tables.with_offsets`).
+    kinship : Kinship or None
+        Relationships of the samples, for mixed models (`genassoc.data.cohort.kinship.with_kinship`).
     """
 
     store: "GenotypeStore"
@@ -102,6 +103,7 @@ class Cohort:
     recipe: tuple[dict[str, Any], ...] = ()
     id_rule: Rules = EXACT
     offsets: Offsets | None = None
+    kinship: Kinship | None = None
 
     @classmethod
     def align(
@@ -204,21 +206,25 @@ class Cohort:
         for predicate in self.selection.predicates:
             digest.update(predicate.expression.meta.serialize())
         digest.update(b"" if self.offsets is None else self.offsets.digest.encode())
+        digest.update(b"" if self.kinship is None else f"kinship {self.kinship.digest}".encode())
         return digest.hexdigest()[:16]
 
     # Samples ----------------------------------------------------------------------------------------------
 
-    def keep_samples(self, choice: pl.Expr | Sequence[str]) -> "Cohort":
-        """Keep samples for which an expression over the phenotypes holds, or whose ids are listed.
+    def keep_samples(self, choice: "pl.Expr | Sequence[str] | SampleCheck") -> "Cohort":
+        """Keep samples for which an expression over the phenotypes holds, whose ids are listed, or that `check_sex` and the like let pass.
 
         Raises
         ------
         PhenotypeError
             The expression names no column, is not true or false, or holds for nobody.
         SampleMismatchError
-            None of the listed ids is in the cohort (shows near misses).
+            None of the ids listed or checked is in the cohort (shows near misses).
         """
         check_not_forked()
+        if isinstance(choice, SampleCheck):
+            keep, why, details, label = choice.verdicts(self.sample_ids)
+            return self._with_samples(keep, recipe.kept(self.sample_ids[keep].tolist()), details, label, why)
         if isinstance(choice, pl.Expr):
             keep, missing = self.phenotypes.samples_where(choice, self.rows)
             details = np.where(missing, f"{choice} (a value is missing)", str(choice))
@@ -261,17 +267,19 @@ class Cohort:
             As `genassoc.data.cohort.relatives.unrelated_of`, which says whom the rule leaves out.
         """
         check_not_forked()
-        keep, details, notes = unrelated_of(self, kin, max_kinship, prefer, quality)
-        step, label = recipe.kept(self.sample_ids[keep].tolist()), f"keep_unrelated({max_kinship:g})"
+        ids, table = self.sample_ids, self.phenotypes
+        keep, details, notes = unrelated_of(ids, table, self.rows, kin, max_kinship, prefer, quality)
+        step, label = recipe.kept(ids[keep].tolist()), f"keep_unrelated({max_kinship:g})"
         return replace(self, notes=(*self.notes, *notes))._with_samples(keep, step, details, label, "related")
 
     def _with_samples(
-        self, keep: BoolArray, step: dict[str, Any], details: Array, label: str, reason: str = "keep_samples"
+        self, keep: BoolArray, step: dict[str, Any], details: Array, label: str, reason: str | Array = "keep_samples"
     ) -> "Cohort":
         """The cohort of the samples where ``keep`` (N,) is true; the others go to the ledger."""
         if not keep.any():
             raise PhenotypeError(f"keep_samples({label}) leaves none of {self.n_samples} samples")
-        ledger = drop_samples(self.sample_ledger, self.sample_ids[~keep], reason, details[~keep])
+        reasons = np.broadcast_to(np.asarray(reason, dtype=object), keep.shape)[~keep]
+        ledger = drop_samples(self.sample_ledger, self.sample_ids[~keep], reasons, details[~keep])
         note = f"{int(keep.sum()):,} of {self.n_samples:,} samples kept by {label}"
         return replace(
             self,
@@ -280,6 +288,7 @@ class Cohort:
             sample_ids=self.sample_ids[keep],
             sex=None if self.sex is None else self.sex[keep],
             offsets=None if self.offsets is None else self.offsets.take(keep),
+            kinship=None if self.kinship is None else self.kinship.take(keep),
             sample_ledger=ledger,
             notes=(*self.notes, note),
             recipe=(*self.recipe, step),
@@ -321,7 +330,7 @@ class Cohort:
             covariates, sample_id=sample_id, missing_codes=missing_codes, decimal=decimal, date_format=date_format,
             encoding=encoding,
         )  # fmt: skip
-        read, (added, found, notes) = added, as_in_phenotypes(self, added)
+        read, (added, found, notes) = added, as_in_phenotypes(theirs, self.rows, self.sample_ids, self.id_rule, added)
         family = family_column(added.columns)  # PLINK's tables all have one
         if family is not None and family in self.phenotypes.columns:
             added = replace(added, table=added.table.drop(family))
@@ -342,13 +351,7 @@ class Cohort:
         )
 
     def with_sex(self, column: str) -> "Cohort":
-        """The cohort with sex from a column, which may be a joined one.
-
-        Raises
-        ------
-        PhenotypeError
-            As `Cohort.align`.
-        """
+        """The cohort with sex from a column, which may be a joined one; a PhenotypeError as of `Cohort.align`."""
         check_not_forked()
         sexes, read_as = sex_coding(self.phenotypes, column, self.rows)
         return replace(
@@ -365,10 +368,6 @@ class Cohort:
         """Traits and covariates of the cohort's samples as arrays; see `build_design`."""
         check_not_forked()
         return build_design(self.phenotypes, self.rows, traits, covariates, kind, levels, self.offsets)
-
-    def at_contig(self, contig: str) -> "Cohort":
-        """The cohort whose offsets are those of one contig."""
-        return self if self.offsets is None else replace(self, offsets=self.offsets.of_contig(contig))
 
     def design_ledger(self, design: Design) -> pl.DataFrame:
         """Ledger rows of the samples under a design: who lacks a covariate, who lacks every trait."""
@@ -569,13 +568,9 @@ class Cohort:
         """The ledger's rows of variants, built from the store's metadata (no genotypes are read)."""
         check_not_forked()
         waiting = ", ".join(predicate.name for predicate in self.selection.on_genotypes)
-        parts = [pl.DataFrame(schema=LEDGER_SCHEMA)]
-        for start in range(0, self.n_variants, _LEDGER_VARIANTS):
-            stop = min(start + _LEDGER_VARIANTS, self.n_variants)
-            keep, reasons = self.selection.select(start, stop, partial(self._metadata, start, stop), None)
-            ids = self.store.variants(start, stop).select(variant_ids())["id"]
-            parts.append(variant_rows(ids, keep, reasons, waiting))
-        return pl.concat(parts)
+        return variant_ledger(
+            self.store, lambda a, b: self.selection.select(a, b, partial(self._metadata, a, b), None), waiting
+        )
 
     def summary_lines(self) -> list[str]:
         """The samples matched and the selections made, in words."""

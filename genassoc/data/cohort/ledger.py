@@ -1,13 +1,19 @@
 """The ledger: one row for every sample and variant, kept, or dropped and why."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
+from genassoc.data.cohort.variant_selection import variant_ids
 from genassoc.data.phenotypes.design import Design
 from genassoc.shapes import Array, BoolArray
 
+if TYPE_CHECKING:
+    from genassoc.data.store.store import GenotypeStore
+
+_AT_ONCE = 65_536  # variants whose metadata is read at a time
 LEDGER_SCHEMA = dict.fromkeys(("kind", "id", "status", "reason", "detail"), pl.String)
 
 
@@ -29,10 +35,10 @@ def sample_ledger(genotyped: pl.Series, described: pl.Series, source: str) -> pl
     return both.select(pl.lit("sample").alias("kind"), *of_store.columns)
 
 
-def drop_samples(ledger: pl.DataFrame, ids: Array, reason: str, details: Array) -> pl.DataFrame:
-    """The ledger with the samples ``ids`` dropped for a reason, each with its detail."""
+def drop_samples(ledger: pl.DataFrame, ids: Array, reasons: Array, details: Array) -> pl.DataFrame:
+    """The ledger with the samples ``ids`` dropped, each for its reason, with its detail."""
     gone = pl.DataFrame(
-        {"id": ids.tolist(), "reason": reason, "detail": details.tolist()},
+        {"id": ids.tolist(), "reason": reasons.tolist(), "detail": details.tolist()},
         schema={"id": pl.String, "reason": pl.String, "detail": pl.String},
     ).with_columns(status=pl.lit("dropped"))
     return ledger.update(gone, on="id", how="left").select(list(LEDGER_SCHEMA))
@@ -107,3 +113,15 @@ def variant_rows(ids: pl.Series, keep: BoolArray, reasons: list[str | None], wai
         },
         schema=LEDGER_SCHEMA,
     )
+
+
+def variant_ledger(
+    store: "GenotypeStore", select: Callable[[int, int], tuple[BoolArray, list[str | None]]], waiting: str
+) -> pl.DataFrame:
+    """Ledger rows of all variants of a store; ``select`` says of those from start to stop which are kept, and why others are not."""
+    parts = [pl.DataFrame(schema=LEDGER_SCHEMA)]
+    for start in range(0, int(store.n_variants), _AT_ONCE):
+        stop = min(start + _AT_ONCE, int(store.n_variants))
+        keep, reasons = select(start, stop)
+        parts.append(variant_rows(store.variants(start, stop).select(variant_ids())["id"], keep, reasons, waiting))
+    return pl.concat(parts)

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -12,9 +11,6 @@ from genassoc.data.cohort.id_rules import EXACT, Rules, unique
 from genassoc.data.phenotypes.phenotypes import Phenotypes
 from genassoc.errors import SampleMismatchError
 from genassoc.shapes import Array, BoolArray, Int64Array
-
-if TYPE_CHECKING:
-    from genassoc.data.cohort.cohort import Cohort
 
 
 @dataclass(frozen=True)
@@ -326,28 +322,30 @@ def mismatch_message(
     return "\n".join(lines)
 
 
-def as_in_phenotypes(cohort: "Cohort", added: Phenotypes) -> tuple[Phenotypes, BoolArray, tuple[str, ...]]:
-    """A table whose ids are spelled as in the phenotypes, which samples (N,) it has, and notes.
+def as_in_phenotypes(
+    phenotypes: Phenotypes, rows: Int64Array, sample_ids: Array, rule: Rules, added: Phenotypes
+) -> tuple[Phenotypes, BoolArray, tuple[str, ...]]:
+    """A table whose ids are spelled as in the phenotypes, which of a cohort's samples (N,) it has, and notes.
 
-    Ids that are the phenotypes' stay. Under an ``id_rule`` ids that are the genotypes' are taken too, and others are
-    compared with these under the rule.
+    Ids that are the phenotypes' stay. Under a ``rule`` ids that are the genotypes' are taken too, and others are
+    compared with these under it.
     """
-    spellings = cohort.phenotypes.table[cohort.phenotypes.sample_id].gather(cohort.rows).to_list()
+    spellings = phenotypes.table[phenotypes.sample_id].gather(rows).to_list()
     spelt = added.table[added.sample_id].to_list()
     at = {name: row for row, name in enumerate(spelt)}
     found = np.array([name in at for name in spellings], dtype=bool)
     used = {at[name] for name in spellings if name in at}
     notes: tuple[str, ...] = ()
-    if not cohort.id_rule.exact:
-        ours = [str(name) for name in cohort.sample_ids]
+    if not rule.exact:
+        ours = [str(name) for name in sample_ids]
         pairs = [(i, at[name]) for i, name in enumerate(ours) if not found[i] and name in at]
         for i, row in pairs:
             spelt[row], found[i] = spellings[i], True
         used |= {row for _, row in pairs}
-        if not found.all() and not (cohort.id_rule.joins_family and family_column(added.columns) is None):
+        if not found.all() and not (rule.joins_family and family_column(added.columns) is None):
             unmatched = [i for i in range(len(ours)) if not found[i]]
             rest = np.setdiff1d(np.arange(len(spelt)), np.array(sorted(used), dtype=np.int64))
-            both = match_ids([ours[i] for i in unmatched], replace(added, table=added.table[rest]), cohort.id_rule)
+            both = match_ids([ours[i] for i in unmatched], replace(added, table=added.table[rest]), rule)
             for column, row in zip(both.columns, both.rows):
                 spelt[rest[row]], found[unmatched[column]] = spellings[unmatched[column]], True
             notes = both.notes

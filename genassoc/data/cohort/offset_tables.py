@@ -4,8 +4,6 @@ docs/models/offsets.md has the layouts. Ids of tables are compared as those of p
 REGENIE's files are FID and IID joined by "_".
 """
 
-import gzip
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +15,7 @@ import polars as pl
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.contigs import chromosome_of, region_keys, usual_spellings
 from genassoc.data.cohort.ledger import lacking_predictions
+from genassoc.data.cohort.loco_lists import LOCO, is_file, is_loco, list_in, pred_list, text_lines
 from genassoc.data.cohort.matching import as_in_phenotypes, family_column, first_few, mismatch_message
 from genassoc.data.cohort.recipe import with_offsets as recipe_step
 from genassoc.data.phenotypes.columns import NUMBER, from_pandas, listed, read_columns
@@ -37,8 +36,6 @@ ALL = "all"  # the name of predictions that leave no chromosome out
 _ALL_NAMES = (ALL, "0")  # REGENIE writes 0 in the file of --print-prs
 _CHROMOSOME_COLUMNS = ("chromosome", "chrom", "#chrom", "chr", "contig", "contigname")
 PATTERN = "{chromosome}"
-_LOCO = "FID_IID"
-_PATH = 255  # characters of a path in a message
 _SHOWN = 5  # samples named in a note; the ledger has all
 _MISSING = ("NA", "nan", "NaN", "")
 
@@ -148,7 +145,7 @@ def _read(
         if all(isinstance(value, str | Path) for value in given.values()):
             read.origin = {str(name): _absolute(value) for name, value in given.items()}
         if set(traits) <= set(given) and all(
-            isinstance(given[t], str | Path) and _is_loco(Path(given[t])) for t in traits
+            isinstance(given[t], str | Path) and is_loco(Path(given[t])) for t in traits
         ):
             _read_regenie(cohort, {trait: Path(given[trait]) for trait in traits}, traits, kind, read)
             return
@@ -158,19 +155,19 @@ def _read(
     if not isinstance(given, str | Path):
         _read_table(cohort, given, traits, read, None)
         return
-    path = Path(given)
+    path = list_in(Path(given))
     read.source, read.origin = str(path), _absolute(given)
     if PATTERN in str(given):
         for contig, file in _of_pattern(cohort, str(given)).items():
             _read_table(cohort, file, traits, read, contig)
-    elif _is_loco(path):
+    elif is_loco(path):
         if len(traits) > 1:
             raise InputError(
                 f"{path} holds REGENIE's predictions of one trait, and the model has {len(traits)}: name the list of files "
                 "that step 1 wrote (..._pred.list), or a file for each trait, offsets={'ldl': 'step1_1.loco', ...}"
             )
         _read_regenie(cohort, {traits[0]: path}, traits, kind, read)
-    elif (files := _pred_list(path)) is not None:
+    elif (files := pred_list(path)) is not None:
         absent = [trait for trait in traits if trait not in files]
         if absent:
             raise PhenotypeError(
@@ -214,7 +211,7 @@ def _of_pattern(cohort: Cohort, pattern: str) -> dict[str, Path]:
     seen: dict[str, list[str]] = {}
     for contig in [*cohort.contigs.chromosomes, ALL]:
         spelt = dict.fromkeys([contig, *usual_spellings(contig)])
-        files = [name for name in spelt if _is_file(Path(pattern.replace(PATTERN, name)))]
+        files = [name for name in spelt if is_file(Path(pattern.replace(PATTERN, name)))]
         key = ALL if contig == ALL else cohort.contigs.key(contig)
         if len(files) > 1:
             raise InputError(
@@ -272,7 +269,7 @@ def _parts(table: TextTable, column: str, source: str) -> Iterator[tuple[str, Te
 def _values(cohort: Cohort, table: Phenotypes, traits: tuple[str, ...], read: _Read) -> Float64Array:
     """Predictions of the cohort's samples (N, T), NaN where the table has none."""
     table.resolve(traits, "prediction")
-    theirs, found, said = as_in_phenotypes(cohort, table)
+    theirs, found, said = as_in_phenotypes(cohort.phenotypes, cohort.rows, cohort.sample_ids, cohort.id_rule, table)
     if not found.any():
         raise SampleMismatchError(mismatch_message(list(cohort.sample_ids), table, 0, 0.0, cohort.id_rule))
     at = {name: row for row, name in enumerate(theirs.table[theirs.sample_id])}
@@ -303,76 +300,6 @@ def _refuse_texts(table: Phenotypes, trait: str, rows: Int64Array) -> None:
 # REGENIE ------------------------------------------------------------------------------------------------------------
 
 
-def _lines(path: Path) -> Iterator[str]:
-    """Lines of a text file, plain or gzipped."""
-    try:
-        if path.exists() and not path.is_file():  # of a pipe or a device there is no end
-            raise InputError(f"{path}: is no plain file")
-        with path.open("rb") as raw:
-            zipped = raw.read(2) == b"\x1f\x8b"
-        opened = gzip.open if zipped else open
-        with opened(path, "rt", encoding="utf-8-sig") as file:
-            yield from file
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file") from None
-    except (OSError, EOFError, zlib.error, ValueError) as error:  # ValueError: no UTF-8, or a name with a NUL byte
-        raise InputError(f"{_shown(path)}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
-
-
-def _is_file(path: Path) -> bool:
-    """Whether there is such a file; not of a name that no file can have, as a list of a stranger may hold."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
-
-
-def _shown(path: Path) -> str:
-    """A path in a message, at the length that a name may have."""
-    name = str(path)
-    return name if len(name) <= _PATH else f"{name[:_PATH]}..."
-
-
-def _first(path: Path) -> list[str]:
-    """Fields of the first line that has any; none of a file that is no text."""
-    try:
-        return next((fields for line in _lines(path) if (fields := line.split(maxsplit=3))), [])
-    except InputError:
-        return []
-
-
-def _is_loco(path: Path) -> bool:
-    """Whether a file has REGENIE's layout: a header of samples, a line of predictions for each chromosome."""
-    return _is_file(path) and _first(path)[:1] == [_LOCO]
-
-
-def _pred_list(path: Path) -> dict[str, Path] | None:
-    """Traits and their files as REGENIE lists them; None of a file that is no such list."""
-    first = _first(path)
-    named = path.name.endswith("pred.list") and bool(first)
-    if not named and (len(first) != 2 or not _is_file(_moved(path, first[1]))):
-        return None
-    found: dict[str, Path] = {}
-    for number, line in enumerate(_lines(path), 1):
-        fields = line.split()
-        if not fields:
-            continue
-        if len(fields) != 2:
-            raise InputError(
-                f"{path}, line {number}: {len(fields)} fields in place of a trait and the file of its predictions"
-            )
-        if fields[0] in found:
-            raise InputError(f"{path}, line {number}: the trait {fields[0]} is listed twice")
-        found[fields[0]] = _moved(path, fields[1])
-    return found
-
-
-def _moved(path: Path, name: str) -> Path:
-    """The file that a list names, or the one of that name beside the list, where both were moved."""
-    beside = [path.parent / name, path.parent / Path(name).name]
-    return next((file for file in (Path(name), *beside) if _is_file(file)), Path(name))
-
-
 def _read_regenie(cohort: Cohort, files: Mapping[str, Path], traits: tuple[str, ...], kind: str, read: _Read) -> None:
     """Predictions of REGENIE's step 1: a file a trait."""
     read.unit = "residual_sd" if kind == "quantitative" else "trait"
@@ -393,14 +320,14 @@ def _loco(cohort: Cohort, path: Path, read: _Read) -> dict[str, Float64Array]:
     ids: list[str] = []
     columns, found = np.zeros(0, np.int64), np.zeros(0, np.int64)
     tables: dict[str, Float64Array] = {}
-    for number, line in enumerate(_lines(path), 1):
+    for number, line in enumerate(text_lines(path), 1):
         fields = line.split()
         if not fields:
             continue
         if not ids:
-            if fields[0] != _LOCO or len(fields) == 1:
+            if fields[0] != LOCO or len(fields) == 1:
                 raise InputError(
-                    f"{path}, line {number}: this is no file of REGENIE's predictions: the header of one is {_LOCO} and the samples"
+                    f"{path}, line {number}: this is no file of REGENIE's predictions: the header of one is {LOCO} and the samples"
                 )
             ids = fields[1:]
             columns, found = _matched(cohort, ids, path, number, read)
@@ -460,7 +387,7 @@ def _matched(cohort: Cohort, ids: list[str], path: Path, line: int, read: _Read)
     found: list[int] = []
     cut: list[tuple[str, str]] = []
     for i, name in enumerate(map(str, cohort.sample_ids)):
-        joined = None if families is None else at.get(f"{families[i]}_{name}")
+        joined = at.get(f"{name if families is None else families[i]}_{name}")
         column: int | None = at.get(name, joined)
         if column is None:
             alike = endings.get(name, [])

@@ -62,6 +62,13 @@ def in_par(kind: str, positions: Int64Array, build: str | None) -> BoolArray:
     return np.asarray(inside["GRCh38"])
 
 
+def outside_par(kind: str, positions: Int64Array, build: str | None) -> BoolArray:
+    """Which positions (V,) of X or Y are surely not pseudo-autosomal: in no build, where none is given."""
+    if build is not None:
+        return ~in_par(kind, positions, build)
+    return ~np.logical_or.reduce([in_par(kind, positions, name) for name in PAR])
+
+
 def contig_names(runs: Sequence[Run], start: int, stop: int) -> Array:
     """Contig of each variant from start to stop, object array of str (V,); the runs are in the order of the store."""
     names = np.empty(stop - start, dtype=object)

@@ -2,19 +2,17 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
 from genassoc.data.cohort.matching import first_few
+from genassoc.data.phenotypes.design import build_design
+from genassoc.data.phenotypes.phenotypes import Phenotypes
 from genassoc.data.phenotypes.tables import read_text_table
 from genassoc.errors import InputError, PhenotypeError, SampleMismatchError
-from genassoc.shapes import Array, BoolArray, Float64Array
+from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.unrelated import unrelated_set
-
-if TYPE_CHECKING:
-    from genassoc.data.cohort.cohort import Cohort
 
 # Columns in capitals without "#": of genassoc, of PLINK 2's and KING's .kin0 (two families), of KING's .kin (one family).
 _FIRST, _SECOND = ("SAMPLE_ID_1", "IID1", "ID1"), ("SAMPLE_ID_2", "IID2", "ID2")
@@ -24,9 +22,9 @@ _LEAST, _MOST = -1e6, 0.5 + 1e-6  # of KING-robust kinship, which has no lower b
 
 
 def related_of(
-    cohort: "Cohort", kin: "pl.DataFrame | str | Path", max_kinship: float
+    sample_ids: Array, kin: "pl.DataFrame | str | Path", max_kinship: float
 ) -> tuple[pl.DataFrame, list[str]]:
-    """Pairs of the cohort's samples above a kinship, as left, right (positions), kinship; and notes.
+    """Pairs of a cohort's samples above a kinship, as left, right (positions), kinship; and notes.
 
     Raises
     ------
@@ -42,7 +40,7 @@ def related_of(
     n_rows = table.height
     related = np.flatnonzero(kinship > max_kinship)
     families = next((pair for pair in _FAMILIES if all(name in columns for name in pair)), None)
-    at = {str(name): i for i, name in enumerate(cohort.sample_ids)}
+    at = {str(name): i for i, name in enumerate(sample_ids)}
     places, known = [], 0
     for k, name in enumerate((one, two)):
         ids = table[name].cast(pl.String)
@@ -53,7 +51,7 @@ def related_of(
             known += sum(value in at for value in pl.select(fids + "_" + ids).to_series().unique().to_list())
     if n_rows and not known:
         raise SampleMismatchError(
-            f"{source}: none of its samples is in the cohort. Cohort: {first_few(cohort.sample_ids)}; there: {first_few(table[one].to_list())}"
+            f"{source}: none of its samples is in the cohort. Cohort: {first_few(sample_ids)}; there: {first_few(table[one].to_list())}"
         )
     within = (places[0] >= 0) & (places[1] >= 0)
     notes = [
@@ -120,7 +118,9 @@ def _positions(at: dict[str, int], ids: pl.Series, fids: pl.Series | None, rows:
 
 
 def unrelated_of(
-    cohort: "Cohort",
+    sample_ids: Array,
+    phenotypes: Phenotypes,
+    rows: Int64Array,
     kin: "pl.DataFrame | str | Path",
     max_kinship: float,
     prefer: "pl.Expr | str | None",
@@ -141,28 +141,30 @@ def unrelated_of(
     """
     if isinstance(max_kinship, bool) or not isinstance(max_kinship, int | float) or not 0 <= max_kinship < 0.5:
         raise InputError(f"max_kinship is {max_kinship!r}: a kinship from 0 to below 0.5, as 0.0442 (third degree)")
-    pairs, notes = related_of(cohort, kin, float(max_kinship))
-    preferred, words = _preferred(cohort, prefer)
-    rates = None if quality is None else _missing_rates(cohort, quality)
+    pairs, notes = related_of(sample_ids, kin, float(max_kinship))
+    preferred, words = _preferred(phenotypes, rows, prefer)
+    rates = None if quality is None else _missing_rates(sample_ids, quality)
     left, right = pairs["left"].to_numpy(), pairs["right"].to_numpy()
     found = unrelated_set(
-        cohort.n_samples, left, right, pairs["kinship"].to_numpy(), preferred=preferred, missing_rate=rates
+        sample_ids.size, left, right, pairs["kinship"].to_numpy(), preferred=preferred, missing_rate=rates
     )
-    details = np.full(cohort.n_samples, None, dtype=object)
+    details = np.full(sample_ids.size, None, dtype=object)
     for i in np.flatnonzero(~found.keep):
-        details[i] = f"related to {cohort.sample_ids[found.because[i]]} (kinship {found.kinship[i]:.4f})"
+        details[i] = f"related to {sample_ids[found.because[i]]} (kinship {found.kinship[i]:.4f})"
     return found.keep, details, [*notes, *words]
 
 
-def _preferred(cohort: "Cohort", prefer: "pl.Expr | str | None") -> tuple[BoolArray | None, list[str]]:
+def _preferred(
+    phenotypes: Phenotypes, rows: Int64Array, prefer: "pl.Expr | str | None"
+) -> tuple[BoolArray | None, list[str]]:
     """Samples to keep rather than others: where an expression holds, or the cases of a binary trait."""
     if prefer is None:
         return None, []
     if isinstance(prefer, pl.Expr):
-        keep, missing = cohort.phenotypes.samples_where(prefer, cohort.rows)
+        keep, missing = phenotypes.samples_where(prefer, rows)
         label, n_missing = str(prefer), int(missing.sum())
     elif isinstance(prefer, str):
-        cases = cohort.design([prefer], kind="binary").y[:, 0]
+        cases = build_design(phenotypes, rows, [prefer], (), "binary").y[:, 0]
         keep, label, n_missing = cases == 1, f"the cases of {prefer}", int(np.isnan(cases).sum())
     else:
         raise PhenotypeError(
@@ -172,11 +174,11 @@ def _preferred(cohort: "Cohort", prefer: "pl.Expr | str | None") -> tuple[BoolAr
     return keep, [note + (f" ({n_missing:,} have no value and are not preferred)" if n_missing else "")]
 
 
-def _missing_rates(cohort: "Cohort", quality: pl.DataFrame) -> Float64Array:
+def _missing_rates(sample_ids: Array, quality: pl.DataFrame) -> Float64Array:
     absent = [name for name in ("sample_id", "missing_rate") if name not in quality.columns]
     if absent:
         raise InputError(f"quality has no column {' or '.join(absent)}: give the table of genassoc.sample_qc(cohort)")
     rates = dict(
         zip(quality["sample_id"].cast(pl.String).to_list(), quality["missing_rate"].cast(pl.Float64).to_list())
     )
-    return np.array([rates.get(str(name), np.nan) for name in cohort.sample_ids], dtype=np.float64)
+    return np.array([rates.get(str(name), np.nan) for name in sample_ids], dtype=np.float64)

@@ -7,7 +7,7 @@ from genassoc.data.block import AUTOSOMAL
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.ledger import LEDGER_SCHEMA
 from genassoc.data.cohort.matching import first_few
-from genassoc.data.cohort.ploidy import FEMALE, MALE
+from genassoc.data.cohort.ploidy import FEMALE, MALE, without_half_calls
 from genassoc.data.schema import HET, NOT_OBSERVED
 from genassoc.shapes import Array, Int64Array
 
@@ -64,6 +64,9 @@ def _counts(cohort: Cohort, kind: str) -> tuple[Int64Array, Int64Array, Int64Arr
         positions = cohort.store.variants(start, stop)["base_pair_location"].to_numpy()
         outside = cohort.ploidy.ploidy(kind, positions) != AUTOSOMAL
         block = cohort.store.read(start, stop).take(outside)
+        block = without_half_calls(
+            block, np.ones(block.n_variants, dtype=bool)
+        )  # one of ALT has the code of a heterozygote
         codes: Array = block.codes()[:, cohort.sample_index]
         total[0] += (codes != NOT_OBSERVED).sum(axis=0)
         total[1] += (codes == HET).sum(axis=0)

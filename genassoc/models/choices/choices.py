@@ -40,6 +40,7 @@ _NO_CORRECTION = (
 _GENOTYPIC = "genetic_model='genotypic' is screened and then tested by likelihood ratios (the default), or by test='wald': leave test='score' and correction='spa' out"
 _NO_SCORE = "{refit} is fitted wherever p may be small, for which there is no score test: leave test='score' and correction='spa' out"
 _MATCHED = "matched sets have their conditional likelihood, which goes with no {refit}: leave one of them out"
+_MIXED = "the mixed model tests one column of genotypes with the model's own variance: it does not have {what}"
 ABSENT: tuple[Absence, ...] = (
     Absence(("genetic_model=genotypic", "like=regenie"), "like='regenie': REGENIE has no genotypic test; leave one of the two out"),
     Absence(
@@ -93,6 +94,15 @@ ABSENT: tuple[Absence, ...] = (
     Absence(("alleles=joint", "matched"), "matched is of one column of genotypes: leave alleles='joint' out"),
     Absence(("alleles=joint", "like"), "alleles='joint': neither PLINK 2 nor REGENIE tests alleles at once; leave like={like!r} out"),
     Absence(("alleles=joint", "baseline"), "alleles='joint' with a baseline is not there: take the change as a trait of its own"),
+    *(
+        Absence((name,), _MIXED.format(what=what), of=("LinearMixed",))
+        for name, what in (
+            ("interaction", "interactions"),
+            ("sandwich", "sampling weights and sandwich variances"),
+            ("genetic_model=genotypic", "the genotypic model"),
+            ("alleles=joint", "several alleles at once"),
+        )
+    ),
     Absence(("genetic_model=genotypic", "test=score"), _GENOTYPIC),
     Absence(("genetic_model=genotypic", "correction=spa"), _GENOTYPIC),
 )  # fmt: skip

@@ -16,8 +16,8 @@ from genassoc.kernels.likelihoods.linear_rows import LinearFits, Sums
 from genassoc.models.base import CODE, BlockResult
 from genassoc.models.linear.dense import fit_row
 from genassoc.models.linear.null import Choices, LinearState, NullGroup
-from genassoc.models.linear.residual_law import Sample, correct_rows
 from genassoc.models.scan.product import minor_counts
+from genassoc.models.scan.residual_law import Sample, correct_rows
 from genassoc.models.scan.rows import Rows
 from genassoc.models.scan.sums import GenotypeSums, genotype_sums, minor_is_ref
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array

@@ -25,9 +25,9 @@ from genassoc.models.base import CODE, METHOD, BlockResult
 from genassoc.models.linear.change import adjusted_for_baseline, of_change
 from genassoc.models.linear.dense import dense_fit
 from genassoc.models.linear.null import Choices, LinearState, NullModel, null_notes, nulls_by_pattern
-from genassoc.models.linear.residual_law import withhold_heavy
 from genassoc.models.scan.genetic_models import NO_PROBABILITIES, of_calls, probabilities, recoded
 from genassoc.models.scan.product import SQUARE, ThinMatrix, minor_counts
+from genassoc.models.scan.residual_law import withhold_heavy
 from genassoc.models.scan.rows import Rows, assembled, chunks
 from genassoc.models.scan.sums import GenotypeSums, genotype_sums, minor_is_ref
 from genassoc.models.scan.tested import (

@@ -11,9 +11,9 @@ from genassoc.kernels.likelihoods import glm
 from genassoc.models.base import BlockResult
 from genassoc.models.linear.change import adjusted_for_baseline, of_change
 from genassoc.models.linear.null import without_offset
-from genassoc.models.linear.residual_law import ResidualLaw, Sample, correct_rows, law_notes, withhold_heavy
 from genassoc.models.scan.glm_rows import Extras, GlmRows, GlmSample
 from genassoc.models.scan.glm_rows import prepare as prepare_rows
+from genassoc.models.scan.residual_law import ResidualLaw, Sample, correct_rows, law_notes, withhold_heavy
 from genassoc.models.scan.sums import GenotypeSums
 from genassoc.models.scan.tested import Tested, fewest_carriers
 from genassoc.models.scan.wald import Asked, FittedState, test_block

@@ -21,8 +21,8 @@ from genassoc.models.linear.change import baseline_names, prepare_changes, with_
 from genassoc.models.linear.columns import prepare as prepare_interaction
 from genassoc.models.linear.columns import test_genotypes, test_interaction
 from genassoc.models.linear.null import Choices, LinearState, prepare
-from genassoc.models.linear.residual_law import state_notes
 from genassoc.models.scan.genetic_models import by_genetic_model
+from genassoc.models.scan.residual_law import state_notes
 from genassoc.models.scan.wald import Asked
 
 ROBUST_ABOVE_MAC = 1000.0  # REGENIE's --rare-mac

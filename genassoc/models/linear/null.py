@@ -9,8 +9,8 @@ from genassoc.kernels.genotypes.counts import mask_words
 from genassoc.kernels.genotypes.missing_calls import Lacking
 from genassoc.kernels.lanes.vector import DOUBLES
 from genassoc.kernels.likelihoods.linear_rows import Residuals
-from genassoc.models.linear.residual_law import ResidualLaw
 from genassoc.models.scan.product import ThinMatrix
+from genassoc.models.scan.residual_law import ResidualLaw
 from genassoc.shapes import BoolArray, Float64Array, Int64Array, UInt64Array, packed_bytes
 from genassoc.stats.linalg import orthonormal_basis
 from genassoc.stats.ranks import normal_scores

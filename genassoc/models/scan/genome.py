@@ -22,6 +22,7 @@ from genassoc.data.block import (
 )
 from genassoc.data.cohort.added_covariates import SEX_ON_X, more_covariates, with_sex, with_variants
 from genassoc.data.cohort.cohort import Cohort
+from genassoc.data.cohort.contig_nulls import at_contig, n_nulls, null_of, nulls_differ
 from genassoc.data.cohort.contigs import X
 from genassoc.data.cohort.sex_conflicts import conflict_notes, sex_conflicts
 from genassoc.data.phenotypes.codings import with_case_values
@@ -57,8 +58,8 @@ class NullsByContig(Generic[Fitted]):
         self, model: AssociationModel[Fitted], cohort: Cohort, x_model: AssociationModel[Fitted], x_cohort: Cohort
     ) -> None:
         self._fits = ((model, cohort), (x_model, x_cohort))
-        tables = 1 if cohort.offsets is None else len(cohort.offsets.values)
-        self.most = min(KEPT_NULLS, tables)  # states in memory at once
+        kept = getattr(model, "kept_nulls", KEPT_NULLS)
+        self.most = max(1, min(kept, n_nulls(cohort)))  # states in memory at once
         self._kept: dict[tuple[str, bool], Fitted] = {}
         self._fitting = threading.Lock()
 
@@ -75,18 +76,13 @@ class NullsByContig(Generic[Fitted]):
             It is not known on which contig.
         """
         model, cohort = self._fits[on_x]
-        table = "" if cohort.offsets is None else cohort.offsets.chromosomes.get(contig, contig)
-        if not table and cohort.offsets is not None:
-            raise ValueError(
-                "offsets differ by chromosome, and these variants lie on several: test one chromosome at a time"
-            )
-        key = table, on_x and model is not self._fits[0][0]
+        key = null_of(cohort, contig), on_x and model is not self._fits[0][0]
         state = self._kept.get(key)
         if state is not None:
             return state
         with self._fitting:  # threads that need the same one wait for it
             if key not in self._kept:
-                state = model.prepare(cohort.at_contig(contig))
+                state = model.prepare(at_contig(cohort, contig))
                 while len(self._kept) >= self.most:
                     self._kept.pop(next(iter(self._kept)))
                 self._kept[key] = state
@@ -182,6 +178,9 @@ class Scan(Generic[Fitted]):
             As the model's.
         """
         model = self.model
+        ask = getattr(model, "relationships", None)
+        if ask is not None and cohort.kinship is None:
+            cohort = replace(cohort, kinship=ask())
         told_of_dosages = _of_probabilities(str(getattr(model, "genetic_model", "additive")), cohort)
         cohort = with_case_values(cohort, getattr(model, "case_value", ()))
         said = _column_notes(model, cohort)
@@ -205,7 +204,7 @@ class Scan(Generic[Fitted]):
             except PhenotypeError as error:
                 raise PhenotypeError(f"on X, where sex is a covariate: {error}") from error
             x_notes += [f"on X: {note}" for note in x.notes if note not in state.notes]
-        by_contig = nulls if cohort.offsets is not None and cohort.offsets.by_chromosome else None
+        by_contig = nulls if nulls_differ(cohort) else None
         doubts = conflict_notes(sex_conflicts(cohort)) if cohort.sex is not None else []
         told = (*said.lines, *state.notes, *told_of_dosages, *notes, *x_notes, *doubts)
         return ScanState(state, x, cohort.ploidy.males, conditioned, told, said.lines, said.codings, by_contig)

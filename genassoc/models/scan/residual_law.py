@@ -283,11 +283,11 @@ def correct_rows(
             heavier = logp[some] * _LN10 - law
         with np.errstate(invalid="ignore"):
             chosen = (heavier > MARGIN) & (law < logp[some] * _LN10)
-        _put(rows, some[chosen], law[chosen] / _LN10)
-        _withhold(rows, some[np.isnan(law)])
+        put_law(rows, some[chosen], law[chosen] / _LN10)
+        withhold(rows, some[np.isnan(law)])
 
 
-def _put(rows: dict[str, Array], at: Int64Array, logp: Float64Array) -> None:
+def put_law(rows: dict[str, Array], at: Int64Array, logp: Float64Array) -> None:
     """The p of the law; the standard error is that of the p, the model's stays beside it."""
     beta, model = rows["beta"][at], rows["standard_error"][at]
     size = z_from_neg_log_10_p(logp)
@@ -303,10 +303,10 @@ def _put(rows: dict[str, Array], at: Int64Array, logp: Float64Array) -> None:
 def withhold_heavy(rows: dict[str, Array], law: ResidualLaw | None, carriers: Array) -> None:
     """No estimate for rows (V, ...) whose fewest ``carriers`` (V,) are too few for the tails; rows without a code only; in place."""
     if law is not None:
-        _withhold(rows, law.is_too_heavy(carriers)[:, None] & (rows["code"] == CODE[None]))
+        withhold(rows, law.is_too_heavy(carriers)[:, None] & (rows["code"] == CODE[None]))
 
 
-def _withhold(rows: dict[str, Array], at: Array) -> None:
+def withhold(rows: dict[str, Array], at: Array) -> None:
     """No estimate: the law's integral did not end, or there is none."""
     estimates = ("beta", "standard_error", "standard_error_model", "ci_lower", "ci_upper", "statistic")
     for name in (*estimates, "neg_log_10_p_value", "degrees_of_freedom"):
@@ -315,11 +315,24 @@ def _withhold(rows: dict[str, Array], at: Array) -> None:
     rows["method"][at], rows["code"][at] = METHOD[None], CODE["heavy_tails"]
 
 
-def law_notes(name: str, law: ResidualLaw | None, covariates: tuple[str, ...]) -> list[str]:
-    """Notes on the residuals of a trait."""
+def law_notes(name: str, law: ResidualLaw | None, covariates: tuple[str, ...], *, mixed: bool = False) -> list[str]:
+    """Notes on the residuals of a trait; of a ``mixed`` model what covariates and relationships leave."""
     if law is None:
         return []
     notes = []
+    if mixed:
+        if law.varying:
+            which = ", ".join(covariates[c] for c in law.varying)
+            notes.append(
+                f"the variance of what is left of {name} depends on {which}: standard errors of the mixed model do not allow for it; "
+                "rank_normalise=True, or the logarithm of the trait, may help"
+            )
+        if law.is_heavy:
+            notes.append(
+                f"what covariates and relationships leave of {name} has heavier tails than a normal distribution: rows with few carriers take "
+                "p from its shape (method spa), which costs power; rank_normalise=True has more power"
+            )
+        return notes
     if law.varying:
         which = ", ".join(covariates[c] for c in law.varying)
         notes.append(

@@ -1,0 +1,160 @@
+"""Step 1 as gwas.toml describes it: the whole-genome regression of its model's traits, written as files."""
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from genassoc.analyses.whole_genome.choices import WholeGenomeRegression
+from genassoc.analyses.whole_genome.outcomes import OUTCOMES
+from genassoc.data.cohort import variants as predicates
+from genassoc.data.cohort.cohort import Cohort
+from genassoc.data.cohort.variant_lists import read_variants
+from genassoc.data.output import check_outputs, check_writable
+from genassoc.data.phenotypes.columns import read_columns
+from genassoc.data.phenotypes.reading import Reading
+from genassoc.engine.parts import WorkFolder
+from genassoc.errors import InputError, OutputError
+from genassoc.models.base import AssociationModel
+from genassoc.verbs.config import Config
+from genassoc.verbs.from_config import make_cohort, make_model, make_store
+from genassoc.verbs.options import DEFAULT, RunOptions
+from genassoc.verbs.predictions import LIST, standing_predictions
+from genassoc.verbs.run_record import input_files, run_of
+from genassoc.verbs.whole_genome import families_among, fit_whole_genome, identity_of, recorder_of
+
+_FILTERS = {"maf": predicates.maf_above, "missing": predicates.missing_below}
+_TAKEN = ("rank_normalise", "case_value")  # choices of an association that the regression has too
+
+
+def step1(config: Config, out: str | Path, options: RunOptions = DEFAULT) -> list[str]:
+    """Fit the whole-genome regression of a gwas.toml and write its predictions into a folder; what there is to say, in lines.
+
+    Variants are those of ``[variants]``, and of ``[step1]`` where it has conditions; ``[output]`` is that of the association, and is not
+    written. A killed run carries on from ``<out>/step1_pred.list.work``.
+
+    Raises
+    ------
+    GenassocError
+        Bad input; see `genassoc.verbs.whole_genome.fit_whole_genome`. Or the folder holds other predictions, and not
+        ``options.restart``.
+    """
+    out = Path(out)
+    model = regression_of(config, make_model(config))
+    store = make_store(config, threads=options.n_threads, progress=options.progress, overwrite=options.restart)
+    cohort = step1_cohort(config, make_cohort(config, store))
+    relatives = relatives_of(config)
+    listed = out / LIST
+    check_outputs([listed], [config.store, *config.tables, *config.step1_files.values(), *input_files(cohort)])
+    recorder = recorder_of(cohort, model)
+    identity = run_of(identity_of(cohort, model, families_among(cohort, relatives)[0]))
+    if not options.restart:
+        found = standing_predictions(out, identity, {"parameters": recorder.parameters, "inputs": recorder.inputs})
+        if found is not None and found.same:
+            return [
+                f"{listed} already holds the predictions of this fit: they were not computed again; --force computes them again"
+            ]
+        if found is not None:
+            raise OutputError(
+                f"{listed} exists already and is of another fit: {found.why}. Nothing was computed: write into another folder, or replace "
+                "it (--force)"
+            )
+    made = not out.exists()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{out} cannot be made: {error.strerror}") from error
+    work = WorkFolder.beside(listed)
+    try:
+        check_writable(listed)
+        if options.restart and work.path.is_dir():
+            work.remove()
+        predictions = fit_whole_genome(
+            cohort, model, relatives=relatives, work=work.path, executor=options.executor, progress=options.progress
+        )
+    except BaseException:
+        if work.path.is_dir() and not any(work.path.rglob("part-*.parquet")):
+            work.remove()  # nothing to take up: leave nothing behind
+        if made and not any(out.iterdir()):
+            out.rmdir()
+        raise
+    options.say(predictions.notes)
+    written = predictions.write(out, overwrite=options.restart)
+    work.remove()
+    return [*summary_lines(predictions.summary), *(str(path) for path in written)]
+
+
+def regression_of(config: Config, model: AssociationModel) -> WholeGenomeRegression:
+    """The regression of the traits and covariates of a model, with the choices of ``[step1]``.
+
+    Raises
+    ------
+    InputError
+        There is none of such a model, or a choice has a wrong value.
+    """
+    if model.outcome not in OUTCOMES:
+        raise InputError(
+            f"step 1 has no regression of the traits of such a model ({model.outcome}); it has those of {', '.join(OUTCOMES)} traits"
+        )
+    if getattr(model, "baseline", None) is not None:
+        raise InputError(
+            "step 1 does not know changes from a baseline: make the change a column, or put the baseline among the covariates"
+        )
+    own: dict[str, Any] = {
+        name: value for name, value in config.step1.items() if name not in ("variants", "relatives", *_FILTERS)
+    }
+    own |= {name: getattr(model, name) for name in _TAKEN if getattr(model, name, None)}
+    try:
+        return WholeGenomeRegression(traits=model.traits, covariates=model.covariates, outcome=model.outcome, **own)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"[step1] {error}.") from error
+
+
+def step1_cohort(config: Config, cohort: Cohort) -> Cohort:
+    """The cohort with the variants that ``[step1]`` asks for besides."""
+    for name, condition in _FILTERS.items():
+        if name in config.step1:
+            cohort = cohort.keep_variants(partial(condition, float(config.step1[name]))())
+    path = config.step1_files.get("variants")
+    return cohort if path is None else cohort.keep_variants(read_variants(path, cohort.store))
+
+
+def relatives_of(config: Config) -> pl.DataFrame | None:
+    """The table of pairs that ``[step1] relatives`` names, as `genassoc kinship` writes it.
+
+    Raises
+    ------
+    InputError
+        It has no such columns, or a kinship is no number.
+    """
+    path = config.step1_files.get("relatives")
+    if path is None:
+        return None
+    table = read_columns(path, Reading()).columns
+    absent = [name for name in ("sample_id_1", "sample_id_2") if name not in table.columns]
+    if absent:
+        raise InputError(
+            f"{path} has no column {absent[0]}: the pairs of relatives are a table as 'genassoc kinship' writes it, with sample_id_1, "
+            "sample_id_2 and kinship"
+        )
+    if "kinship" not in table.columns:
+        return table
+    try:
+        return table.with_columns(pl.col("kinship").cast(pl.Float64))
+    except pl.exceptions.PolarsError as error:
+        raise InputError(f"{path}: the column kinship holds a value that is no number") from error
+
+
+def summary_lines(summary: pl.DataFrame) -> list[str]:
+    """A line for each trait."""
+    return [_line(row) for row in summary.iter_rows(named=True)]
+
+
+def _line(row: Mapping[str, object]) -> str:
+    if row["failure"] is not None:
+        return f"{row['trait']}: not fitted ({row['failure']})"
+    how = "each sample from all others" if row["n_folds"] == 0 else f"{row['n_folds']} folds"
+    loss = "" if row["neg_log_likelihood"] is None else f", -log likelihood {row['neg_log_likelihood']:.4g} a sample"
+    return f"{row['trait']}: {row['n']:,} samples, {how}, penalty of h2 {row['h2']:g}: r2 {row['r2']:.4g}{loss}"
