@@ -204,6 +204,9 @@ def step1(
     out: Annotated[
         Path, Option(metavar="DIR", help="Folder of the predictions; assoc --loco DIR reads it.", panel=_OUTPUT)
     ],
+    part: Annotated[
+        str | None, Option(metavar="I/N", help="Only the blocks of part I of N (from 1) of a job array.", panel=_OUTPUT)
+    ] = None,
     force: Force = False,
     threads: Threads = None,
     dask: Dask = None,
@@ -221,5 +224,15 @@ def step1(
         raise click.BadParameter("--threads is for this machine, --dask for a cluster: give one of them")
     with runs.workers(threads, dask, tell) as workers:
         options = RunOptions(executor=workers, progress=progress(), restart=force, tell=tell)
-        for line in verb.step1(Config.read(config), out, options):
+        for line in verb.step1(Config.read(config), out, options, _part(part)):
             say(line)
+
+
+def _part(text: str | None) -> tuple[int, int] | None:
+    """Part and parts of "3/8", the part from 0."""
+    if text is None:
+        return None
+    one, slash, all_parts = text.partition("/")
+    if not slash or not one.isdecimal() or not all_parts.isdecimal() or not 1 <= int(one) <= int(all_parts):
+        raise click.BadParameter(f"{text!r} is no part: the third of eight is 3/8", param_hint="--part")
+    return int(one) - 1, int(all_parts)
