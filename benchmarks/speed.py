@@ -72,7 +72,7 @@ def _names(text: str) -> list[str]:
 def main() -> int:
     """Measure, print, and write if asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    known = {size.name: size for size in (*speed_cohort.SIZES, speed_cohort.TOY)}
+    known = {size.name: size for size in (*speed_cohort.SIZES, speed_cohort.TOY, speed_cohort.TOY_FAMILIES)}
     every = [*(size.name for size in speed_cohort.SIZES), "scale"]
     parser.add_argument("--sizes", default=",".join(every), help="comma between; toy is one too")
     parser.add_argument("--only", default="", help="rows, comma between")

@@ -108,7 +108,7 @@ class Inputs:
         path.write_text(
             f'[input]\nstore = "{self.store(name)}"\nphenotypes = "{self.files.pheno}"\nsample_id = "IID"\n'
             f'[model]\nkind = "linear"\ntraits = {json.dumps(list(traits))}\ncovariates = {json.dumps(list(COVARIATES))}\n'
-            f'[step1]\nprior = "{prior}"\n'
+            f'[step1]\nprior = "{prior}"\n[output]\npath = "unused.parquet"\n'
         )
         return path
 
