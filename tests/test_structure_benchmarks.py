@@ -188,6 +188,9 @@ def work(tmp_path_factory):
 @pytest.mark.integration
 def test_rows_beside_plink2_agree(work):
     measured(["prune", "kinship", "pca"], work, ("plink2",))
+    measured(["step1-1"], work, ())
+    if shutil.which("gemma") is not None and shutil.which("plink1.9") is not None:
+        measured(["mixed"], work, ("gemma",))
 
 
 # Cost --------------------------------------------------------------------------------------------------------------
