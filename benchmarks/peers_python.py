@@ -87,6 +87,8 @@ def sgkit_regenie(vcz: str, pheno: str, traits: str, covariates: str, out: str) 
     calls = data.call_genotype.astype("float32")
     dosage = calls.sum("ploidy").where((calls >= 0).all("ploidy"))
     data["call_dosage"] = dosage.fillna(dosage.mean("samples")).chunk({"samples": -1})
+    # regenie divides by the standard deviation of every variant.
+    data = data.isel(variants=np.flatnonzero((data.call_dosage.var("samples") > 0).compute()))
     x, y = table.loc[kept, names].to_numpy(float), table.loc[kept, wanted].to_numpy(float)
     data["x"] = (("samples", "covariates"), (x - x.mean(0)) / x.std(0))
     data["y"] = (("samples", "traits"), (y - y.mean(0)) / y.std(0))
