@@ -89,7 +89,10 @@ def _times(names: list[str]) -> list[str]:
 def _cells() -> dict[str, Cell]:
     sparse = Cell("quantitative", lambda y, x: ga.Linear(y, x), 40, 3000)
     large = replace(sparse, samples=10_000, methods=sparse.methods[:-1])
-    rare = replace(large, kind="binary", model=lambda y, x: ga.Logistic(y, x), traits=20, power=False)
+    rare = replace(
+        large, kind="binary", model=lambda y, x: ga.Logistic(y, x), traits=20, power=False,
+        methods=("plain", "plain + PCs", "ridge", "mixture"),
+    )  # fmt: skip
     timed = replace(rare, kind="time_to_event", model=lambda y, x: ga.Cox(_times(y), y, x))
     return {
         "quantitative, sparse, 3000": sparse,
@@ -174,9 +177,13 @@ Scan = Callable[[Cell, Drawn, "pl.Expr | None"], pl.DataFrame]
 
 def _scan(cohort: ga.Cohort, model: Any, chosen: "pl.Expr | None", **more: Any) -> pl.DataFrame:
     tested = cohort if chosen is None else cohort.keep_variants(chosen)
-    rows = ga.associate(tested, model, **more).table
-    # A row with a code has no calibrated p: it finds nothing, and is no test.
-    kept = rows.filter(pl.col("code").is_null(), pl.col("neg_log_10_p_value").is_not_null())
+    return _rows(ga.associate(tested, model, **more).table)
+
+
+def _rows(table: pl.DataFrame, column: str = "neg_log_10_p_value") -> pl.DataFrame:
+    """Tests: a row with a code has no calibrated p, so it finds nothing, and is none."""
+    kept = table.with_columns(pl.col(column).alias("neg_log_10_p_value"))
+    kept = kept.filter(pl.col("code").is_null(), pl.col("neg_log_10_p_value").is_not_null())
     return kept.select("chromosome", "base_pair_location", "trait", "neg_log_10_p_value")
 
 
@@ -201,7 +208,13 @@ def _leaving_one_out(prior: str, relatives: bool) -> Scan:
             traits=drawn.names, covariates=covariates, outcome=outcome, prior=prior, **more
         )
         fitted = ga.fit_whole_genome(drawn.cohort, regression, relatives=drawn.kinship if relatives else None)
-        return _scan(drawn.cohort, cell.model(drawn.names, covariates), chosen, offsets=fitted)
+        if not relatives:
+            return _scan(drawn.cohort, cell.model(drawn.names, covariates), chosen, offsets=fitted)
+        tested = drawn.cohort if chosen is None else drawn.cohort.keep_variants(chosen)
+        results = ga.associate(tested, cell.model(drawn.names, covariates), offsets=fitted)
+        if cell.kind != "quantitative":  # one factor on chi-squared is of linear rows alone
+            return _rows(results.table)
+        return _rows(ga.calibrate(results, fitted).table, "neg_log_10_p_calibrated")
 
     return scan
 
@@ -216,6 +229,7 @@ METHODS: dict[str, Scan] = {
     "plain + PCs": _with_components,
     "ridge": _leaving_one_out("ridge", relatives=False),
     "ridge, relatives": _leaving_one_out("ridge", relatives=True),
+    "mixture": _leaving_one_out("mixture", relatives=False),
     "mixture, relatives": _leaving_one_out("mixture", relatives=True),
     "LinearMixed": _mixed,
     CONTROL: _permuted,
