@@ -165,7 +165,7 @@ def draw(cell: Cell, number: int, folder: Path) -> Drawn:
         names,
         [f"PC{k}" for k in range(1, COMPONENTS + 1)],
         [name for name in made.contigs if name not in causal],
-        kinship,
+        ga.kinship(pruned, min_kinship=LEAST_KINSHIP, components=scores),  # of mixed ancestry
         made.truth,
     )
 
@@ -214,7 +214,11 @@ def _leaving_one_out(prior: str, relatives: bool) -> Scan:
         results = ga.associate(tested, cell.model(drawn.names, covariates), offsets=fitted)
         if cell.kind != "quantitative":  # one factor on chi-squared is of linear rows alone
             return _rows(results.table)
-        return _rows(ga.calibrate(results, fitted).table, "neg_log_10_p_calibrated")
+        calibrated = ga.calibrate(results, fitted).table  # rows that are no plain t test keep their p
+        return _rows(
+            calibrated.with_columns(calibrated=pl.coalesce("neg_log_10_p_calibrated", "neg_log_10_p_value")),
+            "calibrated",
+        )
 
     return scan
 
