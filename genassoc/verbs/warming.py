@@ -140,7 +140,7 @@ def _run_structure(cohort: Cohort) -> None:
     pruned = cohort.keep_variants(ld_prune(cohort, 0.2))
     kinship(pruned)
     pca(pruned, 4)
-    fit_whole_genome(cohort, WholeGenomeRegression(traits=["ldl"], covariates=["age"], block_size=200))
+    fit_whole_genome(cohort, WholeGenomeRegression(traits=("ldl",), covariates=("age",), block_size=200))
 
 
 def _run(kind: str, cohort: Cohort, folder: Path) -> None:
