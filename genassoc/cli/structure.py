@@ -182,6 +182,12 @@ def kinship(
         float, Option(help="Least kinship of pairs that are listed: 0.0442 is the third degree.", panel=_OUTPUT)
     ] = 0.0442,
     all_pairs: Annotated[bool, Option("--all-pairs", help="List all pairs.", panel=_OUTPUT)] = False,
+    unrelated_out: Annotated[
+        Path | None,
+        Option(
+            help="Also the ids of samples of which no two are related so: for --keep, and pca --fit-on.", panel=_OUTPUT
+        ),
+    ] = None,
     components: Annotated[
         Path | None,
         Option(help="Principal components: a sample id and a column each. Adds PC-adjusted kinship.", panel=_INPUT),
@@ -202,7 +208,7 @@ def kinship(
     check_tables([out], inputs)
     found = verb.kinship_to_file(
         store, out, min_kinship=None if all_pairs else min_kinship, components=components, variants=variants, keep=keep,
-        restart=force, executor=executor(threads), progress=progress(),
+        unrelated_out=unrelated_out, restart=force, executor=executor(threads), progress=progress(),
     )  # fmt: skip
     for line in found.lines():
         say(line)
@@ -215,6 +221,9 @@ def step1(
     out: Annotated[
         Path, Option(metavar="DIR", help="Folder of the predictions; assoc --loco DIR reads it.", panel=_OUTPUT)
     ],
+    part: Annotated[
+        str | None, Option(metavar="I/N", help="Only the blocks of part I of N (from 1) of a job array.", panel=_OUTPUT)
+    ] = None,
     force: Force = False,
     threads: Threads = None,
     dask: Dask = None,
@@ -232,5 +241,15 @@ def step1(
         raise click.BadParameter("--threads is for this machine, --dask for a cluster: give one of them")
     with runs.workers(threads, dask, tell) as workers:
         options = RunOptions(executor=workers, progress=progress(), restart=force, tell=tell)
-        for line in verb.step1(Config.read(config), out, options):
+        for line in verb.step1(Config.read(config), out, options, _part(part)):
             say(line)
+
+
+def _part(text: str | None) -> tuple[int, int] | None:
+    """Part and parts of "3/8", the part from 0."""
+    if text is None:
+        return None
+    one, slash, all_parts = text.partition("/")
+    if not slash or not one.isdecimal() or not all_parts.isdecimal() or not 1 <= int(one) <= int(all_parts):
+        raise click.BadParameter(f"{text!r} is no part: the third of eight is 3/8", param_hint="--part")
+    return int(one) - 1, int(all_parts)
