@@ -132,6 +132,51 @@ def test_leave_one_out_is_the_refit_without_each_sample(cohort, codes):
         np.testing.assert_allclose(found.loco("gaps", chromosome)[samples], expected[chromosome], atol=3e-4)  # as above
 
 
+def test_binary_predictions_are_those_of_the_dense_oracle(cohort, codes):
+    found = ga.fit_whole_genome(cohort, model_of("disease", outcome="binary", folds=4))
+    table = draw_table(codes)
+    y = table["disease"].to_numpy().astype(float)
+    order, folds = drawn(N, 4, 1, [y.astype(int)], np.arange(N))
+    X = np.column_stack([np.ones(N), table["sex"], table["age"] / 50])
+    blocks, chromosomes = blocks_of(codes)
+    folds = [order[a:b] for a, b in folds.segments]
+    expected, h2, loss = oracle.binary_loco(blocks, chromosomes, y, X, folds, sum(map(len, blocks)))
+    assert found.summary["h2"].item() == h2
+    assert found.summary["neg_log_likelihood"].item() == pytest.approx(loss, rel=1e-4)  # as the predictions
+    for chromosome in ("1", "2", "3"):
+        np.testing.assert_allclose(
+            found.loco("disease", chromosome), expected[chromosome], atol=1e-3
+        )  # as above; log odds of 3
+    assert ga.fit_whole_genome(cohort, model_of("disease", outcome="binary")).summary["n_folds"].item() == 5
+    rare = pl.DataFrame({"IID": [f"S{i}" for i in range(N)], "rare": [1] * 30 + [0] * 90})
+    alone = ga.fit_whole_genome(cohort.with_covariates(rare), model_of("rare", outcome="binary"))
+    assert alone.summary["n_folds"].item() == 0  # below 50 cases
+    res = ga.associate(cohort, ga.Logistic(["disease"], ["sex", "age"]), offsets=found)
+    assert any("on the scale of the linear predictor" in note for note in res.provenance["notes"])
+
+
+def test_relatives_share_a_fold(cohort):
+    pairs = pl.DataFrame(
+        {"sample_id_1": ["S0", "S2", "S9"], "sample_id_2": ["S1", "S1", "S8"], "kinship": [0.25, 0.3, 0.01]}
+    )
+    found = ga.fit_whole_genome(cohort, model_of(), relatives=pairs)
+    assert any("2 pairs of relatives are kept in one fold each: 118 families" in note for note in found.notes)
+    with pytest.raises(ga.InputError, match="sample_id_1 and sample_id_2"):
+        ga.fit_whole_genome(cohort, model_of(), relatives=pairs.rename({"sample_id_1": "id1"}))
+    with pytest.raises(ga.InputError, match="none of the 3 pairs"):
+        ga.fit_whole_genome(cohort, model_of(), relatives=pairs.with_columns(sample_id_1=pl.lit("nobody"), kinship=1.0))
+
+
+def test_traits_that_do_not_fit_into_memory_at_once(cohort, fitted, monkeypatch):
+    from genassoc.verbs import whole_genome
+
+    monkeypatch.setattr(whole_genome, "_MOST_PREDICTIONS", 4 * 5 * N * 7)  # of one trait
+    found = ga.fit_whole_genome(cohort, model_of("y", "gaps", "half"))
+    for trait in fitted.traits:
+        # sums in float32 of one column or two
+        np.testing.assert_allclose(found.loco(trait), fitted.loco(trait), atol=1e-4)
+
+
 def test_a_chromosome_left_out_leaves_no_trace(cohort, codes, tmp_path):
     """Other genotypes on chromosome 2 change every prediction but that without chromosome 2, beyond the choice of weights."""
     choices = {"folds": 5}

@@ -266,8 +266,7 @@ def run_pieces(
     before : optional
         What the analysis is prepared with; it enters the fingerprint of the pass.
     """
-    identity = "" if before is None else digest_of(before)
-    job = WholeTaskJob(cohort, analysis, plan.of_pass(number, analysis.passes[0], identity), before)
+    job = _whole_tasks(analysis, cohort, plan, number, before)
     yield from pieces_of(job, executor, progress, work)
 
 
@@ -282,6 +281,31 @@ def pieces_of(
     folder.open(job.plan)
     run(job, job.plan, executor, folder, progress, label=job.analysis.passes[0])
     yield from _on_disk(job, folder)
+
+
+def run_pieces_part(
+    analysis: SummedAnalysis[State, Sums],
+    cohort: "Cohort",
+    plan: Plan,
+    part: tuple[int, int],
+    executor: Executor,
+    progress: Progress,
+    work: WorkFolder,
+    *,
+    number: int = 0,
+) -> None:
+    """Part i of n, ``part`` (i from 0), of the pass that `run_pieces` makes; it then finds these tasks done."""
+    job = _whole_tasks(analysis, cohort, plan, number, None)
+    folder = work.of_pass(job.plan)
+    folder.open(job.plan)
+    run(job, job.plan, executor, folder, progress, job.plan.groups(part[1])[part[0]], label=analysis.passes[0])
+
+
+def _whole_tasks(
+    analysis: SummedAnalysis[State, Sums], cohort: "Cohort", plan: Plan, number: int, before: Sums | None
+) -> WholeTaskJob[State, Sums]:
+    identity = "" if before is None else digest_of(before)
+    return WholeTaskJob(cohort, analysis, plan.of_pass(number, analysis.passes[0], identity), before)
 
 
 def _job_of(

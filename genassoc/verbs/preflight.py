@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from genassoc.data.cohort.cohort import Cohort
+from genassoc.data.cohort.variant_lists import read_variants
 from genassoc.data.memory import resident_memory
 from genassoc.data.phenotypes.codings import sex_coding
 from genassoc.data.phenotypes.design import Kind, build_design
@@ -90,6 +91,8 @@ def check(path: str | Path, n_threads: int = 1, memory: str | int | None = None,
             cohort = result.attempt(partial(from_config.related_of, config, cohort, model)) or cohort
         result.lines += cohort.summary_lines()
         result.attempt(partial(_check_some_variant, cohort))
+        if model is not None and not result.problems and config.step1:
+            result.attempt(partial(_check_step1, config, cohort, model))
         if model is not None and not result.problems:
             _rehearse(config, cohort, model, n_threads, memory, (aligned, program), result)
             if relatedness and not result.problems:
@@ -130,6 +133,10 @@ def _cohort(config: Config, result: Preflight) -> Cohort | None:
     if cohort is not None and config.input.get("keep_samples"):
         wanted = list(config.input["keep_samples"])
         cohort = result.attempt(partial(cohort.keep_samples, wanted)) or cohort
+    if cohort is not None and config.variant_list is not None:
+        listed = result.attempt(partial(read_variants, config.variant_list, cohort.store))
+        if listed is not None:
+            cohort = result.attempt(partial(cohort.keep_variants, listed)) or cohort
     for make in config.conditions():
         predicate = result.attempt(make)
         if predicate is not None and cohort is not None:
@@ -226,6 +233,15 @@ def _check_some_variant(cohort: Cohort) -> None:
     starts = range(0, cohort.n_variants, step)
     if not any(cohort.selected_without_genotypes(at, min(at + step, cohort.n_variants)).any() for at in starts):
         raise GenassocError(f"no variant is left to test: {'; '.join(cohort.selection.describe())}")
+
+
+def _check_step1(config: Config, cohort: Cohort, model: AssociationModel) -> None:
+    """Refuse a ``[step1]`` that `genassoc step1` would refuse before it reads genotypes."""
+    from genassoc.verbs import step1
+
+    step1.regression_of(config, model)
+    step1.relatives_of(config)
+    _check_some_variant(step1.step1_cohort(config, cohort))
 
 
 def _rehearse(

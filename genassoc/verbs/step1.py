@@ -23,17 +23,19 @@ from genassoc.verbs.from_config import make_cohort, make_model, make_store
 from genassoc.verbs.options import DEFAULT, RunOptions
 from genassoc.verbs.predictions import LIST, standing_predictions
 from genassoc.verbs.run_record import input_files, run_of
-from genassoc.verbs.whole_genome import families_among, fit_whole_genome, identity_of, recorder_of
+from genassoc.verbs.whole_genome import families_among, fit_part, fit_whole_genome, identity_of, recorder_of
 
 _FILTERS = {"maf": predicates.maf_above, "missing": predicates.missing_below}
 _TAKEN = ("rank_normalise", "case_value")  # choices of an association that the regression has too
 
 
-def step1(config: Config, out: str | Path, options: RunOptions = DEFAULT) -> list[str]:
+def step1(
+    config: Config, out: str | Path, options: RunOptions = DEFAULT, part: tuple[int, int] | None = None
+) -> list[str]:
     """Fit the whole-genome regression of a gwas.toml and write its predictions into a folder; what there is to say, in lines.
 
     Variants are those of ``[variants]``, and of ``[step1]`` where it has conditions; ``[output]`` is that of the association, and is not
-    written. A killed run carries on from ``<out>/step1_pred.list.work``.
+    written. A killed run carries on from ``<out>/step1_pred.list.work``, where ``part`` i of n (i from 0) of a job array leaves its blocks.
 
     Raises
     ------
@@ -69,6 +71,14 @@ def step1(config: Config, out: str | Path, options: RunOptions = DEFAULT) -> lis
     work = WorkFolder.beside(listed)
     try:
         check_writable(listed)
+        if part is not None:
+            fit_part(
+                cohort, model, part, work.path,
+                relatives=relatives, executor=options.executor, progress=options.progress,
+            )  # fmt: skip
+            return [
+                f"part {part[0] + 1} of {part[1]} is done: when all are, the same command without --part fits the rest"
+            ]
         if options.restart and work.path.is_dir():
             work.remove()
         predictions = fit_whole_genome(

@@ -16,7 +16,7 @@ from genassoc.analyses.whole_genome.frame import Fitted, Frame, Prior, SampleGro
 from genassoc.analyses.whole_genome.groups import check_variants, make_frame
 from genassoc.analyses.whole_genome.mixture import Mixture
 from genassoc.analyses.whole_genome.outcomes import OUTCOMES
-from genassoc.analyses.whole_genome.ridge import R, Ridge
+from genassoc.analyses.whole_genome.ridge import R, Ridge, RidgeBlocks
 from genassoc.analyses.whole_genome.usable import UsableVariants, Variation, block_spans
 from genassoc.data.analysis import RereadingAnalysis, State, SummedAnalysis, Sums
 from genassoc.data.cohort.cohort import Cohort
@@ -24,10 +24,10 @@ from genassoc.data.cohort.matching import family_column
 from genassoc.data.forks import check_not_forked
 from genassoc.engine.executors import Executor, Threads, single_threaded_blas
 from genassoc.engine.parts import WorkFolder
-from genassoc.engine.passes import digest_of, run_passes, run_pieces
+from genassoc.engine.passes import digest_of, run_passes, run_pieces, run_pieces_part
 from genassoc.engine.plan import MAX_TASKS, Plan, Task, fingerprint
 from genassoc.engine.rereading import run_batches
-from genassoc.errors import InputError, PhenotypeError
+from genassoc.errors import InputError, PhenotypeError, PlanError
 from genassoc.progress import Progress, Silent
 from genassoc.provenance import Recorder
 from genassoc.shapes import Int64Array
@@ -88,12 +88,39 @@ def fit_whole_genome(
             "fit_whole_genome(cohort, model): the model is one such as genassoc.WholeGenomeRegression(traits=['ldl']), not "
             f"{kind_of(model)}"
         )
-    run = _Run(cohort, model, executor or Threads(), progress or Silent(), None if work is None else WorkFolder(work))
+    folder = None if work is None else WorkFolder(work)
+    run = _Run(cohort, model, executor or Threads(), progress or Silent(), folder)
     if run.work is None:
         return run.predictions(relatives)
     run.work.ensure()
     with run.work.lock():
         return run.predictions(relatives)
+
+
+def fit_part(
+    cohort: Cohort,
+    model: WholeGenomeRegression,
+    part: tuple[int, int],
+    work: str | Path,
+    *,
+    relatives: pl.DataFrame | None = None,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """The blocks of part i of n, ``part`` (i from 0), of a job array, left in the folder ``work``; doing it twice is harmless.
+
+    When all parts are done `fit_whole_genome` with this folder has their predictions to read, and level 1 to fit.
+
+    Raises
+    ------
+    PlanError
+        There is no such part; or the folder is of another fit.
+    """
+    if not 0 <= part[0] < part[1]:
+        raise PlanError(f"there is no part {part[0] + 1} of {part[1]}: parts are numbered from 1")
+    folder = WorkFolder(work)
+    folder.ensure()
+    _Run(cohort, model, executor or Threads(), progress or Silent(), folder).part(relatives, part)
 
 
 @dataclass
@@ -107,8 +134,32 @@ class _Run:
     work: WorkFolder | None
     passes: int = 1  # made so far, after the one that chooses variants
 
+    def part(self, relatives: pl.DataFrame | None, part: tuple[int, int]) -> None:
+        """The blocks of part i of n of a job array, in the work folder."""
+        assert self.work is not None
+        prior = PRIORS[self.model.prior]
+        if not isinstance(prior, Ridge):
+            raise InputError(
+                f"a job array takes parts of the blocks, which prior='{self.model.prior}' fits one after another: run it whole"
+            )
+        frame, plan, *_ = self._framed(relatives, None)
+        for number, batch in enumerate(_batches(frame), self.passes):
+            run_pieces_part(
+                RidgeBlocks(batch), self.cohort, plan, part, self.executor, self.progress, self.work, number=number
+            )
+
     def predictions(self, relatives: pl.DataFrame | None) -> WholeGenomePredictions:
+        """All passes, and what they give."""
         recorder = recorder_of(self.cohort, self.model)
+        frame, plan, found, names, notes, identity = self._framed(relatives, self.work)
+        fitted = [self._fit(part, plan) for part in _batches(frame)]
+        made = _result(self.cohort, frame, found, fitted, names, notes)
+        return replace(made, provenance=recorder.finish(run=run_of(identity), **made.provenance))
+
+    def _framed(
+        self, relatives: pl.DataFrame | None, work: WorkFolder | None
+    ) -> tuple[Frame, Plan, Variation, dict[str, str], list[str], str]:
+        """The frame with its blocks, and a task for each; the variants used, names of chromosomes, notes, the identity of the fit."""
         families, notes = families_among(self.cohort, relatives)
         with single_threaded_blas():
             frame = make_frame(self.cohort, self.model, families)
@@ -120,7 +171,7 @@ class _Run:
                 f"there is no autosome among the contigs of {self.cohort.store.path} ({', '.join(list(others)[:_SHOWN])}): a whole-genome "
                 "regression takes chromosomes with numbers"
             )
-        found = self._usable(frame, runs, identity)
+        found = self._usable(frame, runs, identity, work)
         check_variants(found.varying.size, found.constant.size)
         keys = list(dict.fromkeys(autosomes.values()))
         blocks = block_spans(
@@ -132,14 +183,14 @@ class _Run:
         frame = replace(frame, blocks=blocks, chromosomes=tuple(used))
         notes += _notes_of_variants(frame, found, others)
         plan = _plan(frame, f"{identity} {digest_of(found)}", self.cohort)
-        fitted = [self._fit(part, plan) for part in _batches(frame)]
         names = {key: next(contig for contig, other in autosomes.items() if other == key) for key in used}
-        made = _result(self.cohort, frame, found, fitted, names, notes)
-        return replace(made, provenance=recorder.finish(run=run_of(identity), **made.provenance))
+        return frame, plan, found, names, notes, identity
 
-    def _usable(self, frame: Frame, runs: Sequence[tuple[str, int, int]], identity: str) -> Variation:
+    def _usable(
+        self, frame: Frame, runs: Sequence[tuple[str, int, int]], identity: str, work: WorkFolder | None
+    ) -> Variation:
         plan = Plan.by_block(runs, self.cohort.store.block_variants, identity)
-        return run_passes(UsableVariants(frame.columns), self.cohort, plan, self.executor, self.progress, self.work)
+        return run_passes(UsableVariants(frame.columns), self.cohort, plan, self.executor, self.progress, work)
 
     def _fit(self, frame: Frame, plan: Plan) -> Fitted:
         with single_threaded_blas():
