@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from genassoc.verbs.components import pca as pca
     from genassoc.verbs.demonstration import demo as demo
     from genassoc.verbs.exports import export as export
+    from genassoc.verbs.heritability import heritability as heritability
     from genassoc.verbs.kinship import kinship as kinship
     from genassoc.verbs.permutation import permute as permute
     from genassoc.verbs.predictions import WholeGenomePredictions as WholeGenomePredictions
@@ -120,6 +121,7 @@ _NAMES = {
     "demo": "genassoc.verbs.demonstration",
     "explain": "genassoc.explanation.explain",
     "export": "genassoc.verbs.exports",
+    "heritability": "genassoc.verbs.heritability",
     "fit_whole_genome": "genassoc.verbs.whole_genome",
     "kinship": "genassoc.verbs.kinship",
     "open_store": "genassoc.verbs.stores",

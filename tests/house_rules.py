@@ -86,8 +86,8 @@ BETWEEN_FORMATS = {
     ("formats/vcz/source.py", "genassoc.formats.vcf.line_source"),
     ("formats/vcz/source.py", "genassoc.formats.vcf.scan"),
 }
-# The files of engine/ that make rows or sums of blocks; all others run tasks and know nothing of what these do.
-KNOWS_BLOCKS = {"engine/sets.py", "engine/passes.py", "engine/association.py"}
+# The files of engine/ that read blocks, and make rows or sums of them; all others run tasks and know nothing of what these do.
+KNOWS_BLOCKS = {"engine/sets.py", "engine/passes.py", "engine/rereading.py", "engine/association.py"}
 GENETICS = ("models", "analyses", "stats", "kernels", "data.cohort", "data.phenotypes", "data.store", "data.block")
 SHAPELESS_NAMES = {"utils", "util", "helpers", "helper", "misc", "common", "tools"}
 
@@ -126,6 +126,7 @@ TWINS = {
     "ordinal_tiles.fit": "ordinal.fit",
     "ordinal_tiles.laid_out": "ordinal.accumulate",  # the columns that it takes, in another order
     "ordinal_weighted.fit_rows": "ordinal_weighted.wald_rows",
+    "cox_sums.partial_likelihood": "cox.partial_likelihood",
     "cox_sums.risk_sums": "cox.partial_likelihood",  # room for sums that are matrices there
     "cox_sums.suffix_sums": "cox.terms",
     "ordinal_terms.accumulate": "ordinal.accumulate",

@@ -298,6 +298,25 @@ def test_dosages_are_taken_as_calls_and_counted(tmp_path):
     assert any("dosages" in note for note in found.notes)
 
 
+@pytest.mark.filterwarnings("ignore:at 1,600 polymorphic variants")
+def test_the_fit_is_of_unrelated_samples(tmp_path):
+    codes = CODES[:, :60].copy()
+    codes[:, 40:45] = codes[:, :5]  # five samples twice
+    cohort = cohort_of(codes)
+    kin = ga.kinship(cohort)
+    assert kin.filter(pl.col("kinship") > 0.4).height == 5
+    found = ga.pca(cohort, 3, unrelated=kin)
+    left = cohort.keep_unrelated(kin)
+    assert found.fitted.sum() == left.n_samples < 60
+    np.testing.assert_array_equal(cohort.sample_ids[found.fitted], left.sample_ids)
+    assert found.scores["PC1"].null_count() == 0
+    kin.write_parquet(tmp_path / "kin.parquet")
+    same = ga.pca(cohort, 3, unrelated=tmp_path / "kin.parquet")
+    np.testing.assert_array_equal(same.fitted, found.fitted)
+    among = ga.pca(cohort, 3, unrelated=kin, fit_on=np.arange(60) < 50)
+    assert not among.fitted[50:].any()
+
+
 def test_scores_are_covariates(cohort, exact):
     joined = cohort.with_covariates(exact.scores)
     design = joined.design(["PC1"], ["PC2", "PC3"])

@@ -44,8 +44,8 @@ def found(cohort):
     return ga.pca(cohort, 2, fit_on=~HELD, method="randomised")
 
 
-# Centres of 100 samples each, whose scores have a standard deviation of about a third of the distance between centres: the scale of both
-# components together has a standard error of about 0.02 (over seeds of the simulation).
+# Centres of 100 samples each: over twelve seeds the scale is 0.994 on average, with a standard deviation of 0.016, of which this is nearly four;
+# without the correction 0.825.
 SCALE = 0.06
 
 
@@ -54,7 +54,7 @@ def test_projected_samples_lie_where_fitted_ones_of_their_population_lie(found):
     projected = centres(scores(found)[HELD], LABELS[HELD])
     assert abs(scale(projected, fitted) - 1.0) < SCALE
     naive = scale(projected * found.shrinkage, fitted)
-    assert naive < 0.85  # without the correction they would be far too near to the origin: the test can fail
+    assert naive < 0.9  # without the correction they would be far too near to the origin: the test can fail
 
 
 def test_the_factor_is_that_of_leaving_a_sample_out(cohort):

@@ -206,10 +206,19 @@ def test_commands_say_it(cohorts, tmp_path, genassoc):
     assert code == 0 and err.count("relatives: among") == 1 and err.count("lambda_GC above") == 1
     code, _, err = genassoc(*command, "--force", "--no-relatedness")
     assert code == 0 and "relatives:" not in err and "lambda_GC above" not in err
-    code, toml, _ = genassoc(*command, "--print-toml")
+    names = cohorts[1].store.variants(0, 300)["rsid"].to_list()
+    (tmp_path / "names").write_text("\n".join([*names, "rs404"]))
+    code, toml, _ = genassoc(*command, "--variants", tmp_path / "names", "--print-toml")
+    assert 'list = "' in toml
     (tmp_path / "gwas.toml").write_text(toml.replace("o.parquet", "p.parquet"))
     code, out, err = genassoc("check", tmp_path / "gwas.toml")
     assert code == 0 and "relatives: among the 482" in out
+    assert (
+        "300 of 6,000 variants kept: variants of names" in out
+        and "1 of 301 variants are not in the store: 'rs404'" in out
+    )
+    code, out, err = genassoc("run", tmp_path / "gwas.toml")
+    assert code == 0 and "300 of 6,000 variants tested" in out
     code, out, err = genassoc("check", tmp_path / "gwas.toml", "--no-relatedness")
     assert code == 0 and "relatives:" not in out
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
+from dosage_cohort import made
 from memory_store import MemoryStore, snv_table
 from oracles import sample_gaps as slow
 from real_data import real_data
@@ -155,11 +156,11 @@ def test_numbers_depend_neither_on_blocks_nor_executors_nor_alleles_nor_order():
     assert ga.check_sex(swapped).table.equals(ga.check_sex(cohort).table)
     order = np.random.default_rng(1).permutation(N)
     turned = cohort_of(codes[:, order], PLACES, people(SEX[order]), sex="SEX")
-    for made, whole in (
+    for turned_table, whole in (
         (ga.sample_qc(turned), ga.sample_qc(cohort)),
         (ga.check_sex(turned).table, ga.check_sex(cohort).table),
     ):
-        assert made.drop("sample_id").equals(whole[order.tolist()].drop("sample_id"))
+        assert turned_table.drop("sample_id").equals(whole[order.tolist()].drop("sample_id"))
 
 
 def test_outliers_of_heterozygosity():
@@ -403,3 +404,20 @@ def test_heterozygosity_is_drawn_with_its_outliers():
     for wrong, error in ((table.drop("missing_rate"), InputError), (table[59:], InputError), ("table", TypeError)):
         with pytest.raises(error):
             draw(wrong)
+
+
+def test_dosages_count_as_the_calls_they_are_near_to_and_that_is_said(tmp_path):
+    dosages = made(tmp_path / "d.zarr", n_variants=240)
+    cohort = dosages.cohort(sex="sex", build="GRCh38")
+    table, found, judged = ga.sample_qc(cohort), ga.check_sex(cohort), ga.check_heterozygosity(cohort)
+    near = np.rint(dosages.dosages)
+    codes = np.where(np.abs(near - dosages.dosages) <= 0.1 + 1e-6, near, 3).astype(np.uint8)  # NaN compares as false
+    autosomes = dosages.variants["chromosome"].to_numpy() == "1"
+    f, het, _ = f_by_numpy(codes[autosomes])
+    assert table["n_het"].to_list() == het.tolist()
+    np.testing.assert_allclose(table["f"], f, rtol=ROUNDED, atol=ROUNDED)
+    f, het, _ = f_by_numpy(codes[~autosomes])
+    np.testing.assert_allclose(found.table["f"], f, rtol=ROUNDED, atol=ROUNDED)
+    n = int((dosages.steps[~autosomes] > 0).sum())
+    assert any(f"{n} variants there have dosages" in note for note in found.notes)
+    assert any("variants there have dosages" in note for note in judged.notes)

@@ -338,6 +338,7 @@ def test_arguments_out_of_range_are_named(changed, word):
     ("changed", "word"),
     [
         ({"kind": "count"}, "kind"),
+        ({"chromosomes": "12"}, "tuple of names"),
         ({"h2": 0.8, "stratification": 0.3}, "h2"),
         ({"censored": 1.0}, "censored"),
         ({"n_causal": 0}, "n_causal"),

@@ -12,7 +12,7 @@ from genassoc.data.cohort.homozygosity import Homozygosity
 from genassoc.data.cohort.ploidy import outside_par
 from genassoc.kernels.genotypes import counts as counts_kernels
 from genassoc.kernels.genotypes.counts import mask_words
-from genassoc.shapes import Int64Array, UInt64Array
+from genassoc.shapes import BoolArray, Int64Array, UInt64Array
 
 _POSITIONS = 65_536  # looked at together
 
@@ -91,9 +91,9 @@ class SexCalls:
         if not isinstance(block, GenotypeBlock):
             raise TypeError("sexes are told from calls")
         numbers = places_of(block).numbers
-        x = Homozygosity.of(block.take(np.isin(numbers, state.on_x, assume_unique=True)), state.mask)
+        x = Homozygosity.of(block.take(_among(numbers, state.on_x)), state.mask)
         on_y = np.zeros((state.width, 4), np.int64)
-        mine = np.isin(numbers, state.on_y, assume_unique=True)
+        mine = _among(numbers, state.on_y)
         if mine.any():
             counts_kernels.count_codes_by_sample(np.ascontiguousarray(block.packed[mine]), on_y)
         return SexSums(x.counts, x.gaps, x.total, on_y)
@@ -101,6 +101,14 @@ class SexCalls:
     def combine(self, one: SexSums, other: SexSums) -> SexSums:
         """Sums of both."""
         return SexSums(*(a + b for a, b in zip(one.__dict__.values(), other.__dict__.values())))
+
+
+def _among(numbers: Int64Array, chosen: Int64Array) -> BoolArray:
+    """Which numbers are among some, ascending."""
+    if chosen.size == 0:
+        return np.zeros(numbers.size, dtype=bool)
+    at = np.minimum(np.searchsorted(chosen, numbers), chosen.size - 1)
+    return np.asarray(chosen[at] == numbers)
 
 
 def _positions(cohort: Cohort, start: int, stop: int) -> Int64Array:

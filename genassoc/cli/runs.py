@@ -236,6 +236,13 @@ def assoc(
     ] = None,
     pass_only: Annotated[bool, Option("--pass-only", help="Only FILTER PASS or '.'.", panel=_VARIANTS)] = False,
     region: Annotated[list[str] | None, Option(help="chr or chr:first-last; may be repeated.", panel=_VARIANTS)] = None,
+    variants: Annotated[
+        Path | None,
+        Option(
+            help="Only variants of a list, as `prune` writes it: ids, or a table of places and alleles.",
+            panel=_VARIANTS,
+        ),
+    ] = None,
     dialect: Annotated[
         str | None,
         Option(
@@ -286,7 +293,7 @@ def assoc(
         "offsets": {"path": offsets if loco_folder is None else str(loco_folder)},
         "kinship": {"path": None if kinship is None else str(kinship)},
         "variants": {"maf": maf, "mac": mac, "missing": missing_rate, "hwe": hwe, "info": info, "info_source": info_source, "region": region or None,
-                     "pass_only": pass_only or None},
+                     "pass_only": pass_only or None, "list": None if variants is None else str(variants)},
         "output": {"path": str(out), "dialect": dialect, "for_spreadsheets": for_spreadsheets or None},
     }  # fmt: skip
     chosen = {name: {key: value for key, value in table.items() if value is not None} for name, table in tables.items()}

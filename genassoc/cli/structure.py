@@ -107,6 +107,13 @@ def pca(
             panel=_INPUT,
         ),
     ] = None,
+    unrelated: Annotated[
+        Path | None,
+        Option(help="Fit on unrelated samples by a table of genassoc kinship, plink2 or KING.", panel=_INPUT),
+    ] = None,
+    max_kinship: Annotated[
+        float, Option(help="With --unrelated: largest kinship of two samples of the fit.", panel=_INPUT)
+    ] = 0.0442,
     project: Annotated[
         Path | None,
         Option(help="Fit nothing: scores on the components of a folder that --save wrote.", panel=_INPUT),
@@ -129,13 +136,14 @@ def pca(
     threads: Threads = None,
 ) -> None:
     """Principal components of genotypes, and scores of other samples on them. A killed run continues when run again."""
-    from genassoc.verbs import component_files
+    from genassoc.verbs import components_of_store as components
 
     runner, shown = executor(threads), progress()
     if project is not None:
         unused = {
             "--variants": variants,
             "--fit-on": fit_on,
+            "--unrelated": unrelated,
             "--save": save,
             "--plot": plot,
             "--method": method,
@@ -143,14 +151,14 @@ def pca(
         }
         if given := [name for name, value in unused.items() if value is not None]:
             raise click.UsageError(f"--project takes components as they are: {', '.join(given)} has no part in it")
-        result = component_files.projected_of_store(
+        result = components.projected_of_store(
             store, out, project, keep=keep, min_overlap=min_overlap, executor=runner, progress=shown
         )
         lines = result.summary_lines()
         n_samples = result.scores.height
     else:
-        found = component_files.components_of_store(
-            store, out, variants=variants, keep=keep, fit_on=fit_on, save=save, plot=plot, restart=force, k=k, min_maf=maf,
+        found = components.components_of_store(
+            store, out, variants=variants, keep=keep, fit_on=fit_on, unrelated=unrelated, max_kinship=max_kinship, save=save, plot=plot, restart=force, k=k, min_maf=maf,
             long_range_ld=True if long_range_ld else None, build=build, method=method, seed=seed, memory=memory,
             executor=runner, progress=shown,
         )  # fmt: skip
@@ -171,6 +179,12 @@ def kinship(
         float, Option(help="Least kinship of pairs that are listed: 0.0442 is the third degree.", panel=_OUTPUT)
     ] = 0.0442,
     all_pairs: Annotated[bool, Option("--all-pairs", help="List all pairs.", panel=_OUTPUT)] = False,
+    unrelated_out: Annotated[
+        Path | None,
+        Option(
+            help="Also the ids of samples of which no two are related so: for --keep, and pca --fit-on.", panel=_OUTPUT
+        ),
+    ] = None,
     components: Annotated[
         Path | None,
         Option(help="Principal components: a sample id and a column each. Adds PC-adjusted kinship.", panel=_INPUT),
@@ -191,7 +205,7 @@ def kinship(
     check_tables([out], inputs)
     found = verb.kinship_to_file(
         store, out, min_kinship=None if all_pairs else min_kinship, components=components, variants=variants, keep=keep,
-        restart=force, executor=executor(threads), progress=progress(),
+        unrelated_out=unrelated_out, restart=force, executor=executor(threads), progress=progress(),
     )  # fmt: skip
     for line in found.lines():
         say(line)

@@ -17,7 +17,7 @@ _PLACES = {
 
 
 # Other names that are understood: that of the type, as those of others are spelled.
-_ALSO = {"linear_mixed": "mixed"}
+_ALSO = {"linear_mixed": "mixed", "linear-mixed": "mixed"}
 
 
 class _Models(Mapping[str, Any]):

@@ -19,6 +19,9 @@ _FEW_POINTS = 500  # drawn at full size
 _MOST_LEGEND_LETTERS = 28
 
 
+Colours = Sequence[object] | Array | pl.Series | pl.DataFrame | Mapping[str, object]
+
+
 class ComponentsLike(Protocol):
     """What is drawn: principal components as `genassoc.pca` gives them."""
 
@@ -38,7 +41,7 @@ class ComponentsLike(Protocol):
 def pca(
     components: ComponentsLike,
     *,
-    color_by: Sequence[Any] | Array | pl.Series | pl.DataFrame | Mapping[str, Any] | None = None,
+    color_by: Colours | None = None,
     x: int = 1,
     y: int = 2,
     ax: "Axes | None" = None,
@@ -166,7 +169,7 @@ def _short(text: str) -> str:
     return text if len(text) <= _MOST_LEGEND_LETTERS else f"{text[: _MOST_LEGEND_LETTERS - 1]}…"
 
 
-def _values(color_by: Any, sample_ids: pl.Series) -> pl.Series:
+def _values(color_by: Colours, sample_ids: pl.Series) -> pl.Series:
     """One value of each sample, by id or in order.
 
     Raises

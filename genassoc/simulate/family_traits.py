@@ -59,6 +59,8 @@ class SimulatedTrait:
     missing: float = 0.0
 
     def __post_init__(self) -> None:
+        if isinstance(self.chromosomes, str):
+            raise ValueError(f"chromosomes is {self.chromosomes!r}; it must be a tuple of names.")
         if self.kind not in TRAIT_KINDS:
             raise ValueError(f"kind is {self.kind!r}; it must be one of {TRAIT_KINDS}.")
         parts = (self.h2, self.stratification, self.shared_environment)

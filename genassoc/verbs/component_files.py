@@ -16,6 +16,7 @@ import math
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +25,12 @@ import polars as pl
 
 from genassoc.data import strangers
 from genassoc.data.integrity import FileDigest
-from genassoc.data.output import check_outputs, check_writable, output_error, sync_folder, target_of, wip_path
-from genassoc.data.result_table import table_suffix, write_table
+from genassoc.data.output import output_error, sync_folder, target_of, wip_path
 from genassoc.data.strangers import MalformedError
-from genassoc.engine.executors import Executor
-from genassoc.engine.parts import WorkFolder
 from genassoc.errors import InputError, OutputError
-from genassoc.progress import Progress
 from genassoc.provenance import genassoc_version
-from genassoc.shapes import Float64Array
-from genassoc.verbs.components import EXACT, RANDOMISED, PrincipalComponents, component_names, pca
-from genassoc.verbs.projection import ProjectedScores
-from genassoc.verbs.stores import chosen_of_store, known_samples, listed_ids
+from genassoc.shapes import BoolArray, Float64Array
+from genassoc.verbs.component_tables import EXACT, RANDOMISED, component_names
 
 _FORMAT, _VERSION = "genassoc-components", 1
 _RECORD, _LOADINGS, _SCORES = "components.json", "loadings.parquet", "scores.parquet"
@@ -43,13 +38,73 @@ _MOST_COMPONENTS = 10_000
 _MOST_ROWS = 2**31
 # Numbers of loadings and scores hardly compress: a file that claims to hold more than so many times its bytes is made to fill memory.
 _MOST_EXPANSION = 200
-_PLACES = {
+Schema = dict[str, type[pl.DataType]]
+_PLACES: Schema = {
     "chromosome": pl.String, "base_pair_location": pl.Int64, "rsid": pl.String, "other_allele": pl.String,
     "effect_allele": pl.String, "effect_allele_frequency": pl.Float64, "call_rate": pl.Float64,
 }  # fmt: skip
 
 
-def write_components(found: PrincipalComponents, path: Path, *, overwrite: bool = False) -> Path:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ComponentFields:
+    """What principal components are, and what a folder of them holds.
+
+    Attributes
+    ----------
+    scores : polars DataFrame (sample_id, PC1, ..., PCk)
+        Of every sample of the cohort. Over the samples of the fit each component has mean 0 and length 1 (sum of squares), as in PLINK 2's and
+        EIGENSOFT's files; its sign is such that its third moment is positive. Null where a projected sample has too few calls.
+    fitted : bool array (N,)
+        Which samples the components were fitted on; the others were projected.
+    loadings : polars DataFrame
+        chromosome, base_pair_location, rsid, other_allele, effect_allele, effect_allele_frequency and call_rate (in the fit), PC1, ..., PCk: the score of a sample is the
+        sum over variants of ``(copies - 2p) / sqrt(2p(1 - p))`` times the loading.
+    eigenvalues : float64 array (k,)
+        Of the relationship matrix ``X'X / M`` of the M variants: what PLINK 2 writes.
+    total_variance : float
+        The sum of all eigenvalues.
+    shrinkage : float64 array (k,)
+        By which factor scores of samples that are not of the fit would be too small; scores of projected samples are divided by it.
+    angles : float64 array (k,)
+        Bound of the sine of the angle between the space of PC1, ..., PCi and the exact one; 0 where the method is exact.
+    above_noise : int
+        How many stand above noise (Tracy-Widom at 0.01).
+    method : "exact" or "randomised"
+    passes : int
+        Over the genotypes.
+    seed : int
+    notes : tuple of str
+        What was left out, and what is to be known.
+    record : dict
+        Choices and versions, JSON values.
+    """
+
+    scores: pl.DataFrame
+    fitted: BoolArray
+    loadings: pl.DataFrame
+    eigenvalues: Float64Array
+    total_variance: float
+    shrinkage: Float64Array
+    angles: Float64Array
+    above_noise: int
+    method: str
+    passes: int
+    seed: int
+    notes: tuple[str, ...] = ()
+    record: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def k(self) -> int:
+        """Components."""
+        return int(self.eigenvalues.size)
+
+    @property
+    def names(self) -> list[str]:
+        """PC1, ..., PCk."""
+        return component_names(self.k)
+
+
+def write_components(found: ComponentFields, path: Path, *, overwrite: bool = False) -> Path:
     """Write a folder, whole or not at all.
 
     Raises
@@ -57,7 +112,7 @@ def write_components(found: PrincipalComponents, path: Path, *, overwrite: bool 
     OutputError
         Something is there already that is not to be replaced, or is no such folder; or it cannot be written.
     """
-    target = _check_folder(path, overwrite=overwrite)
+    target = check_folder(path, overwrite=overwrite)
     wip = wip_path(target)
     try:
         wip.mkdir()
@@ -101,7 +156,7 @@ def write_components(found: PrincipalComponents, path: Path, *, overwrite: bool 
     return path
 
 
-def _check_folder(path: Path, *, overwrite: bool) -> Path:
+def check_folder(path: Path, *, overwrite: bool) -> Path:
     """Where the folder is written to; refused where something else is there."""
     target = target_of(path)
     if target.exists():
@@ -114,7 +169,7 @@ def _check_folder(path: Path, *, overwrite: bool) -> Path:
     return target
 
 
-def read_components(path: Path) -> PrincipalComponents:
+def read_components(path: Path) -> ComponentFields:
     """Read what `write_components` wrote.
 
     Raises
@@ -140,7 +195,7 @@ def read_components(path: Path) -> PrincipalComponents:
         notes = tuple(strangers.field(content, "notes", strangers.texts))
         record = strangers.field(content, "record", strangers.table)
         files = strangers.field(content, "files", strangers.table)
-    names: dict[str, Any] = dict.fromkeys(component_names(k), pl.Float64)
+    names: Schema = dict.fromkeys(component_names(k), pl.Float64)
     loadings = _table(path / _LOADINGS, files, {**_PLACES, **names})
     scores = _table(path / _SCORES, files, {"sample_id": pl.String, "fitted": pl.Boolean, **names})
     with _named(path / _LOADINGS):
@@ -152,7 +207,7 @@ def read_components(path: Path) -> PrincipalComponents:
             or scores["sample_id"].is_duplicated().any()
         ):
             raise MalformedError("a sample has no name, is there twice, or is neither fitted nor projected")
-    return PrincipalComponents(
+    return ComponentFields(
         scores=scores.drop("fitted"),
         fitted=scores["fitted"].to_numpy(),
         loadings=loadings,
@@ -181,7 +236,7 @@ def _named(path: Path) -> Iterator[None]:
         raise InputError(f"{path} holds no principal components as genassoc writes them: {error}; {again}.") from error
 
 
-def _table(path: Path, files: dict[str, Any], schema: dict[str, Any]) -> pl.DataFrame:
+def _table(path: Path, files: dict[str, object], schema: Schema) -> pl.DataFrame:
     with _named(path):
         stated = strangers.field(files, path.name, strangers.table)
         n_bytes = strangers.field(stated, "bytes", strangers.whole)
@@ -209,7 +264,7 @@ def _number(value: object, name: str) -> float:
     return float(value)
 
 
-def _numbers(content: dict[str, Any], name: str, k: int) -> Float64Array:
+def _numbers(content: dict[str, object], name: str, k: int) -> Float64Array:
     values = strangers.field(content, name, strangers.items)
     if len(values) != k:
         raise MalformedError(f"{name} has {len(values)} numbers, not {k}")
@@ -234,77 +289,3 @@ def _check_loadings(table: pl.DataFrame) -> None:
             raise MalformedError(f"{name} of a variant is no number")
     if not ((frequency > 0.0) & (frequency < 1.0)).all() or not ((rate > 0.0) & (rate <= 1.0)).all():
         raise MalformedError("a frequency is not between 0 and 1")
-
-
-def components_of_store(
-    store: Path,
-    out: Path,
-    *,
-    variants: Path | None = None,
-    keep: Path | None = None,
-    fit_on: Path | None = None,
-    save: Path | None = None,
-    plot: Path | None = None,
-    restart: bool = False,
-    executor: Executor | None = None,
-    progress: Progress | None = None,
-    **choices: Any,
-) -> PrincipalComponents:
-    """`pca` of a store's samples, or those of a list, into a table of scores; a killed run is taken up from ``<out>.work``.
-
-    ``fit_on`` is a file with the ids of the samples of the fit, ``save`` the folder for loadings, ``plot`` a picture of PC1 and PC2.
-    """
-    inputs = [path for path in (store, variants, keep, fit_on) if path is not None]
-    _check_targets(out, save, plot, inputs, restart)
-    cohort = chosen_of_store(store, variants=variants, keep=keep)
-    fitted = None if fit_on is None else known_samples(cohort, *listed_ids(fit_on, "samples"))
-    work = WorkFolder.beside(out)
-    if restart:
-        work.remove()
-    found = pca(cohort, fit_on=fitted, work=work.path, executor=executor, progress=progress, **choices)
-    if save is not None:
-        write_components(found, save, overwrite=restart)
-    if plot is not None:
-        _draw(found, plot)
-    write_table(out, [found.scores])  # last: where it is, all is
-    return found
-
-
-def projected_of_store(
-    store: Path,
-    out: Path,
-    components: Path,
-    *,
-    keep: Path | None = None,
-    min_overlap: float = 0.5,
-    executor: Executor | None = None,
-    progress: Progress | None = None,
-) -> ProjectedScores:
-    """Scores of a store's samples, or those of a list, on components that were saved, into a table."""
-    _check_targets(out, None, None, [path for path in (store, components, keep) if path is not None], False)
-    found = read_components(components)
-    cohort = chosen_of_store(store, keep=keep)
-    scores = found.project(cohort, min_overlap=min_overlap, executor=executor, progress=progress)
-    write_table(out, [scores.scores])
-    return scores
-
-
-def _check_targets(out: Path, save: Path | None, plot: Path | None, inputs: list[Path], restart: bool) -> None:
-    """See, before any work, that everything can be written."""
-    check_outputs([path for path in (out, save, plot) if path is not None], inputs)
-    table_suffix(out)
-    check_writable(out)
-    if plot is not None:
-        if plot.suffix.lower() not in (".png", ".pdf", ".svg"):
-            raise OutputError(f"{plot}: a plot is saved as .png, .pdf or .svg.")
-        check_writable(plot)
-    if save is not None:
-        _check_folder(save, overwrite=restart)
-
-
-def _draw(found: PrincipalComponents, plot: Path) -> None:
-    from genassoc import plots
-
-    if found.k < 2:
-        raise OutputError(f"{plot}: a plot shows two components, and {found.k} was asked for.")
-    plots.save_figure(plots.pca(found), plot)

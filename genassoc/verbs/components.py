@@ -2,9 +2,8 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -26,78 +25,22 @@ from genassoc.progress import Progress, Silent
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 from genassoc.stats.components import Spectrum
 from genassoc.verbs.arguments import check_cohort, check_executor
+from genassoc.verbs.component_files import ComponentFields, read_components, write_components
+from genassoc.verbs.component_tables import EXACT, PLACES, RANDOMISED, component_names, score_table
 from genassoc.verbs.component_variants import FittedVariants, plan_of, variants_to_fit
+from genassoc.verbs.projection import ProjectedScores, project
 
-if TYPE_CHECKING:
-    from genassoc.verbs.projection import ProjectedScores
-
-EXACT, RANDOMISED = "exact", "randomised"
 # Samples up to which the whole matrix is no more work than passes over thin ones: a call costs n multiplications in the one, ten passes
 # of twice 16 to 32 columns in the other, and the decomposition is over in a second.
 _FEW_SAMPLES = 1000
 LEVEL = 0.01  # of the Tracy-Widom test
-_METADATA = ("chromosome", "base_pair_location", "rsid", "other_allele", "effect_allele")
 _SPREAD = 1e-6  # of the first eigenvalue: one below it is rounding of float32 products
 log = logging.getLogger("genassoc")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class PrincipalComponents:
-    """Principal components of genotypes. Made by `pca`, or read back by `read`.
-
-    Attributes
-    ----------
-    scores : polars DataFrame (sample_id, PC1, ..., PCk)
-        Of every sample of the cohort. Over the samples of the fit each component has mean 0 and length 1 (sum of squares), as in PLINK 2's and
-        EIGENSOFT's files; its sign is such that its third moment is positive. Null where a projected sample has too few calls.
-    fitted : bool array (N,)
-        Which samples the components were fitted on; the others were projected.
-    loadings : polars DataFrame
-        chromosome, base_pair_location, rsid, other_allele, effect_allele, effect_allele_frequency and call_rate (in the fit), PC1, ..., PCk: the score of a sample is the
-        sum over variants of ``(copies - 2p) / sqrt(2p(1 - p))`` times the loading.
-    eigenvalues : float64 array (k,)
-        Of the relationship matrix ``X'X / M`` of the M variants: what PLINK 2 writes.
-    total_variance : float
-        The sum of all eigenvalues.
-    shrinkage : float64 array (k,)
-        By which factor scores of samples that are not of the fit would be too small; scores of projected samples are divided by it.
-    angles : float64 array (k,)
-        Bound of the sine of the angle between the space of PC1, ..., PCi and the exact one; 0 where the method is exact.
-    above_noise : int
-        How many stand above noise (Tracy-Widom at 0.01).
-    method : "exact" or "randomised"
-    passes : int
-        Over the genotypes.
-    seed : int
-    notes : tuple of str
-        What was left out, and what is to be known.
-    record : dict
-        Choices and versions, JSON values.
-    """
-
-    scores: pl.DataFrame
-    fitted: BoolArray
-    loadings: pl.DataFrame
-    eigenvalues: Float64Array
-    total_variance: float
-    shrinkage: Float64Array
-    angles: Float64Array
-    above_noise: int
-    method: str
-    passes: int
-    seed: int
-    notes: tuple[str, ...] = ()
-    record: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def k(self) -> int:
-        """Components."""
-        return int(self.eigenvalues.size)
-
-    @property
-    def names(self) -> list[str]:
-        """PC1, ..., PCk."""
-        return component_names(self.k)
+class PrincipalComponents(ComponentFields):
+    """Principal components of genotypes. Made by `pca`, or read back by `read`; its fields are those of `ComponentFields`."""
 
     @property
     def variance_explained(self) -> Float64Array:
@@ -116,16 +59,12 @@ class PrincipalComponents:
         min_overlap: float = 0.5,
         executor: Executor | None = None,
         progress: Progress | None = None,
-    ) -> "ProjectedScores":
+    ) -> ProjectedScores:
         """Scores of the samples of another cohort; see `genassoc.verbs.projection.project`."""
-        from genassoc.verbs.projection import project
-
         return project(self, cohort, min_overlap=min_overlap, executor=executor, progress=progress)
 
     def write(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write them as a folder that `read` reads; see `genassoc.verbs.component_files`."""
-        from genassoc.verbs.component_files import write_components
-
         return write_components(self, Path(path), overwrite=overwrite)
 
     @classmethod
@@ -137,9 +76,7 @@ class PrincipalComponents:
         InputError
             It is no such folder, or its files are damaged.
         """
-        from genassoc.verbs.component_files import read_components
-
-        return read_components(Path(path))
+        return cls(**vars(read_components(Path(path))))
 
     def __repr__(self) -> str:
         return f"PrincipalComponents({self.k} of {int(self.fitted.sum()):,} samples and {self.loadings.height:,} variants; {'; '.join(self.notes)})"
@@ -153,6 +90,19 @@ class _Found:
     spectrum: Spectrum
     angles: Float64Array
     passes: int
+
+
+@dataclass(frozen=True)
+class _Choices:
+    """What decides the numbers, beside the genotypes."""
+
+    k: int
+    min_maf: float
+    method: str
+    seed: int
+    most_passes: int
+    samples: int
+    variants: int
 
 
 @dataclass(frozen=True)
@@ -170,6 +120,8 @@ def pca(
     k: int = 10,
     *,
     fit_on: Sequence[str] | BoolArray | None = None,
+    unrelated: pl.DataFrame | str | Path | None = None,
+    max_kinship: float = 0.0442,
     min_maf: float = 0.01,
     long_range_ld: bool | None = None,
     build: str | None = None,
@@ -194,6 +146,11 @@ def pca(
         Components.
     fit_on : sequence of sample ids, or bool array (N,), optional
         The samples that components are fitted on; the others are projected, their scores made good for shrinkage. By default all.
+    unrelated : DataFrame or path, optional
+        A table of kinship (`genassoc.kinship`, plink2's or KING's): of these samples components are fitted on those that
+        `Cohort.keep_unrelated` keeps.
+    max_kinship : float
+        Largest kinship of two samples of the fit, for ``unrelated``.
     min_maf : float
         Least minor allele frequency in the samples of the fit.
     long_range_ld : bool, optional
@@ -234,7 +191,7 @@ def pca(
         raise InputError(f"method={method!r}: it is '{EXACT}' or '{RANDOMISED}', or None for the cheaper")
     if not 0.0 <= min_maf < 0.5:
         raise InputError(f"min_maf={min_maf!r}: a minor allele frequency is at least 0 and below 0.5")
-    fit, fitted = _fit_samples(cohort, fit_on)
+    fit, fitted = _fit_samples(cohort, fit_on, unrelated, max_kinship)
     n = fit.n_samples
     if k >= n:
         raise InputError(
@@ -250,10 +207,9 @@ def pca(
             + "".join(f"; {count:,} variants were {_were(reason)}" for reason, count in chosen.dropped.items())
         )
     exact = method == EXACT or (method is None and (n <= _FEW_SAMPLES or 4 * k > n))
-    choices = {
-        "k": int(k), "min_maf": float(min_maf), "method": EXACT if exact else RANDOMISED, "seed": int(seed),
-        "most_passes": int(most_passes), "samples": n, "variants": int(chosen.numbers.size),
-    }  # fmt: skip
+    choices = _Choices(
+        int(k), float(min_maf), EXACT if exact else RANDOMISED, int(seed), int(most_passes), n, int(chosen.numbers.size)
+    )
     kept = KeptBlocks(_room(memory))
     folder = None if work is None else WorkFolder(work)
     if folder is None:
@@ -268,35 +224,33 @@ def pca(
 
 
 def _run(
-    cohort: Cohort, fit: Cohort, fitted: BoolArray, chosen: FittedVariants, choices: dict[str, Any], how: _Run
+    cohort: Cohort, fit: Cohort, fitted: BoolArray, chosen: FittedVariants, choices: _Choices, how: _Run
 ) -> PrincipalComponents:
     """Fit, then loadings and the scores of the others."""
     standard = chosen.standardisation
     total = standard.total_variance(chosen.counts)
     selected = chosen.of(fit)
-    mark = fingerprint(analysis="pca", cohort=selected.fingerprint, **choices)
+    mark = fingerprint(analysis="pca", cohort=selected.fingerprint, **asdict(choices))
     plan = plan_of(fit, chosen.numbers, mark)
     settle()
-    if choices["method"] == EXACT:
+    if choices.method == EXACT:
         relationship = Relationship(standard)
         sums = run_passes(relationship, selected, plan, how.executor, how.progress, how.work, kept=how.kept)
         with single_threaded_blas():
             values, vectors = relationship.eigen(sums)
-        k = choices["k"]
+        k = choices.k
         found = _Found(vectors[:, :k], Spectrum.of_all(values, k), np.zeros(k), 1)
     else:
-        leading = LeadingComponents(
-            standard, fit.n_samples, choices["k"], total, choices["seed"], choices["most_passes"]
-        )
+        leading = LeadingComponents(standard, fit.n_samples, choices.k, total, choices.seed, choices.most_passes)
         products = run_passes(leading, selected, plan, how.executor, how.progress, how.work, kept=how.kept)
         with single_threaded_blas():
             ritz = leading.ritz(products)
             passes = -(-products.basis.shape[1] // leading.columns)
             found = _Found(ritz.vectors[:, : leading.k], leading.spectrum(ritz), ritz.angles()[: leading.k], passes)
     rank = int((found.spectrum.leading > _SPREAD * found.spectrum.leading[0]).sum())
-    if rank < choices["k"]:
+    if rank < choices.k:
         raise GenassocError(
-            f"only {rank} principal components have any variance, and {choices['k']} are asked for: are samples there several times?"
+            f"only {rank} principal components have any variance, and {choices.k} are asked for: are samples there several times?"
         )
     vectors = found.vectors * signs(found.vectors)
     projected = np.flatnonzero(~fitted)
@@ -312,7 +266,7 @@ def _assembled(
     cohort: Cohort,
     fitted: BoolArray,
     chosen: FittedVariants,
-    choices: dict[str, Any],
+    choices: _Choices,
     found: _Found,
     vectors: Float64Array,
     made: Projected,
@@ -347,21 +301,21 @@ def _assembled(
         shrinkage=shrinkage,
         angles=found.angles,
         above_noise=above,
-        method=choices["method"],
+        method=choices.method,
         passes=found.passes,
-        seed=choices["seed"],
+        seed=choices.seed,
         notes=tuple(notes),
-        record={**choices, "store": cohort.store.fingerprint, "dropped": dict(chosen.dropped)},
+        record={**asdict(choices), "store": cohort.store.fingerprint, "dropped": dict(chosen.dropped)},
     )
 
 
-def _fit_note(choices: dict[str, Any], found: _Found) -> str:
+def _fit_note(choices: _Choices, found: _Found) -> str:
     how = "exact, of the whole relationship matrix"
-    if choices["method"] == RANDOMISED:
-        how = f"randomised, {found.passes} passes over the genotypes, seed {choices['seed']}"
+    if choices.method == RANDOMISED:
+        how = f"randomised, {found.passes} passes over the genotypes, seed {choices.seed}"
     return (
-        f"principal components of {choices['samples']:,} samples and {choices['variants']:,} variants with a minor allele frequency of "
-        f"at least {choices['min_maf']:g} ({how})"
+        f"principal components of {choices.samples:,} samples and {choices.variants:,} variants with a minor allele frequency of "
+        f"at least {choices.min_maf:g} ({how})"
     )
 
 
@@ -382,7 +336,12 @@ def _were(reason: str) -> str:
     return reason if reason.startswith("left out") else f"left out: {reason}"
 
 
-def _fit_samples(cohort: Cohort, fit_on: Sequence[str] | BoolArray | None) -> tuple[Cohort, BoolArray]:
+def _fit_samples(
+    cohort: Cohort,
+    fit_on: Sequence[str] | BoolArray | None,
+    unrelated: pl.DataFrame | str | Path | None,
+    max_kinship: float,
+) -> tuple[Cohort, BoolArray]:
     """The cohort of the samples of the fit, and which of the cohort's they are.
 
     Raises
@@ -390,6 +349,11 @@ def _fit_samples(cohort: Cohort, fit_on: Sequence[str] | BoolArray | None) -> tu
     InputError
         Ids that the cohort does not have; a mask of another length.
     """
+    if unrelated is not None:
+        of_these, _ = _fit_samples(cohort, fit_on, None, max_kinship)
+        fit = of_these.keep_unrelated(unrelated, max_kinship)
+        mask = np.isin(cohort.sample_index, fit.sample_index)
+        return (cohort, mask) if mask.all() else (fit, mask)
     if fit_on is None:
         return cohort, np.ones(cohort.n_samples, dtype=bool)
     given = np.asarray(fit_on)
@@ -420,19 +384,6 @@ def _room(memory: str | int | None) -> int:
     return 2**30 if grant is None else grant.n_bytes // 4
 
 
-def component_names(k: int) -> list[str]:
-    """PC1, ..., PCk."""
-    return [f"PC{i + 1}" for i in range(k)]
-
-
-def score_table(sample_ids: Any, scores: Float64Array) -> pl.DataFrame:
-    """Scores (N, k) as a table by sample; null where there is none."""
-    columns = {"sample_id": pl.Series([str(name) for name in sample_ids], dtype=pl.String)}
-    for name, values in zip(component_names(scores.shape[1]), scores.T):
-        columns[name] = pl.Series(name, np.ascontiguousarray(values)).fill_nan(None)
-    return pl.DataFrame(columns)
-
-
 def _loading_table(cohort: Cohort, chosen: FittedVariants, loadings: Float64Array) -> pl.DataFrame:
     numbers: Int64Array = chosen.numbers
     block = cohort.store.block_variants
@@ -441,7 +392,7 @@ def _loading_table(cohort: Cohort, chosen: FittedVariants, loadings: Float64Arra
         stop = min(start + block, cohort.n_variants)
         here = numbers[np.searchsorted(numbers, start) : np.searchsorted(numbers, stop)]
         if here.size:
-            parts.append(cohort.store.variants(start, stop)[here - start].select(_METADATA))
+            parts.append(cohort.store.variants(start, stop)[here - start].select(PLACES))
     places = pl.concat(parts)
     frequency = pl.Series("effect_allele_frequency", 0.5 * chosen.standardisation.mean)
     named = [

@@ -41,7 +41,7 @@ _INPUT = {
 }
 _VARIANTS = {
     "maf": float, "mac": float, "missing": float, "hwe": float, "info": float, "r2": float, "info_source": float, "region": list,
-    "snv_only": bool, "pass_only": bool,
+    "snv_only": bool, "pass_only": bool, "list": str,
 }  # fmt: skip
 _OFFSETS = {"path": str}
 _KINSHIP = {"path": str}
@@ -161,7 +161,8 @@ class Config:
             files = {name: str(path) for name, path in self.step1_files.items()}
             tables["step1"] = {**self.step1, **files}
         if self.variants:
-            tables["variants"] = dict(self.variants)
+            listed = {} if self.variant_list is None else {"list": str(self.variant_list)}
+            tables["variants"] = {**self.variants, **listed}
         tables["output"] = {**self.output, "path": str(self._path(self.output["path"]))}
         plain = {
             section: {
@@ -218,11 +219,18 @@ class Config:
         return None if path is None else self._path(path)
 
     @property
+    def variant_list(self) -> Path | None:
+        """The file that names the variants to keep; None where there is none."""
+        path = self.variants.get("list")
+        return None if path is None else self._path(path)
+
+    @property
     def tables(self) -> list[Path]:
         """Every table that is read."""
         offsets = [] if self.offset_path is None else [Path(self.offset_path)]
         kinship = [] if self.kinship_path is None else [self.kinship_path]
-        return [self.phenotypes, *self.covariate_files, *offsets, *kinship]
+        listed = [] if self.variant_list is None else [self.variant_list]
+        return [self.phenotypes, *self.covariate_files, *offsets, *kinship, *listed]
 
     @property
     def out(self) -> Path:

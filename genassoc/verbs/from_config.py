@@ -10,6 +10,7 @@ from typing import Any
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.matching import family_column
 from genassoc.data.cohort.offset_tables import with_offsets
+from genassoc.data.cohort.variant_lists import read_variants
 from genassoc.data.output import check_outputs, check_writable
 from genassoc.data.phenotypes.columns import read_columns
 from genassoc.data.phenotypes.phenotypes import Phenotypes
@@ -99,6 +100,8 @@ def make_cohort(config: Config, store: GenotypeStore, model: AssociationModel | 
     cohort = align(config, store, config.input.get("sex"))
     if config.input.get("keep_samples"):
         cohort = cohort.keep_samples(list(config.input["keep_samples"]))
+    if config.variant_list is not None:
+        cohort = cohort.keep_variants(read_variants(config.variant_list, cohort.store))
     for predicate in config.predicates():
         cohort = cohort.keep_variants(predicate)
     return cohort if model is None else related_of(config, with_offsets_of(config, cohort, model), model)

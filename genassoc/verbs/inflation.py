@@ -9,6 +9,7 @@ import polars as pl
 
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.models.base import AssociationModel
+from genassoc.models.registry import kind_of
 from genassoc.results import Results
 
 _BIN = 64  # rows that follow one another, counted together
@@ -44,7 +45,7 @@ def inflation_notes(results: Results, cohort: Cohort, model: AssociationModel) -
     if not inflated:
         return
     shown = ", ".join(inflated[:_SHOWN]) + (f" and {len(inflated) - _SHOWN:,} more" if len(inflated) > _SHOWN else "")
-    if cohort.offsets is not None or type(model).__name__ == "LinearMixed":
+    if cohort.offsets is not None or kind_of(model) == "mixed":
         way = "relatives are accounted for, so look at principal components as covariates, at duplicates, and at what sets batches apart; many causal variants in LD raise it too"
     else:
         way = (

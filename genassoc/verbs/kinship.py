@@ -26,7 +26,7 @@ from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.contigs import MT, XY, X, Y
 from genassoc.data.cohort.matching import first_few
 from genassoc.data.forks import check_not_forked
-from genassoc.data.output import check_outputs, replacing
+from genassoc.data.output import check_outputs, replacing, target_of
 from genassoc.data.result_table import write_table
 from genassoc.engine.association import for_blocks, read_selected
 from genassoc.engine.executors import Executor, Serial, Threads, single_threaded_blas
@@ -214,16 +214,21 @@ def kinship_to_file(
     components: pl.DataFrame | Path | None = None,
     variants: Path | None = None,
     keep: Path | None = None,
+    unrelated_out: Path | None = None,
     restart: bool = False,
     executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> Kinship:
-    """`kinship` of a cohort, or of a store's samples or those of a list, into a file; a killed run is taken up from ``<out>.work``."""
+    """`kinship` of a cohort, or of a store's samples or those of a list, into a file; a killed run is taken up from ``<out>.work``.
+
+    ``unrelated_out`` gets the ids of the samples that `Cohort.keep_unrelated` keeps, one a line: no two have a kinship above
+    ``min_kinship`` (of all pairs: the third degree's).
+    """
     if isinstance(store, Cohort):
         cohort, inputs = store, []
     else:
         inputs = [path for path in (store, variants, keep, components) if isinstance(path, Path)]
-        check_outputs([out], inputs)
+        check_outputs([out, *([unrelated_out] if unrelated_out is not None else [])], inputs)
         cohort = chosen_of_store(store, variants=variants, keep=keep)
     work = WorkFolder.beside(out)
     if restart and work.path.is_dir() and work.has_parts():
@@ -248,7 +253,13 @@ def kinship_to_file(
                 work.remove()
             raise
         work.remove()
-    return Kinship(found.n_samples, found.n_variants, sum(tally.values()), tally, found.standard_error, found.notes)
+    notes = found.notes
+    if unrelated_out is not None:
+        apart = cohort.keep_unrelated(out, max(0.0, THIRD_DEGREE if min_kinship is None else min_kinship))
+        with replacing(target_of(unrelated_out)) as file:
+            file.write("".join(f"{name}\n" for name in apart.sample_ids).encode())
+        notes = (*notes, f"{unrelated_out}: {apart.n_samples:,} samples of which no two are related so")
+    return Kinship(found.n_samples, found.n_variants, sum(tally.values()), tally, found.standard_error, notes)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from genassoc.data.cohort.cohort import Cohort
+from genassoc.data.cohort.variant_lists import read_variants
 from genassoc.data.memory import resident_memory
 from genassoc.data.phenotypes.codings import sex_coding
 from genassoc.data.phenotypes.design import Kind, build_design
@@ -132,6 +133,10 @@ def _cohort(config: Config, result: Preflight) -> Cohort | None:
     if cohort is not None and config.input.get("keep_samples"):
         wanted = list(config.input["keep_samples"])
         cohort = result.attempt(partial(cohort.keep_samples, wanted)) or cohort
+    if cohort is not None and config.variant_list is not None:
+        listed = result.attempt(partial(read_variants, config.variant_list, cohort.store))
+        if listed is not None:
+            cohort = result.attempt(partial(cohort.keep_variants, listed)) or cohort
     for make in config.conditions():
         predicate = result.attempt(make)
         if predicate is not None and cohort is not None:

@@ -2,7 +2,6 @@
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -19,11 +18,9 @@ from genassoc.errors import InputError
 from genassoc.progress import Progress, Silent
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 from genassoc.verbs.arguments import check_cohort, check_executor
+from genassoc.verbs.component_files import ComponentFields
+from genassoc.verbs.component_tables import score_table
 from genassoc.verbs.component_variants import plan_of
-from genassoc.verbs.components import score_table
-
-if TYPE_CHECKING:
-    from genassoc.verbs.components import PrincipalComponents
 
 _CHUNK = 65_536  # variants of the store whose places are read at a time
 # Share of variants that fit on the other strand alone, above which nothing is to be said of A/T and C/G: a file with both strands.
@@ -79,7 +76,7 @@ class _Matches:
 
 
 def project(
-    components: "PrincipalComponents",
+    components: ComponentFields,
     cohort: Cohort,
     *,
     min_overlap: float = 0.5,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from genassoc.analyses.kinship.pairs import DUPLICATE, FIRST_DEGREE, SECOND_DEGREE, related_pairs
+from genassoc.analyses.kinship.pairs import DUPLICATE, FIRST_DEGREE, SECOND_DEGREE, joined, related_pairs
 from genassoc.analyses.leading_components import MOST_COMPONENTS, LeadingComponents, leading_components
 from genassoc.analyses.pruning import Piece, Pruning, Window, prune_contig
 from genassoc.data import strangers
@@ -27,8 +27,10 @@ from genassoc.engine.executors import Threads, single_threaded_blas
 from genassoc.errors import GenassocError
 from genassoc.kernels.cache_files import base_folder
 from genassoc.models.base import AssociationModel
+from genassoc.models.registry import kind_of
 from genassoc.provenance import NUMBERS
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
+from genassoc.stats.unrelated import unrelated_set
 from genassoc.verbs.options import RunOptions
 
 SEED = 20_150_601
@@ -219,8 +221,9 @@ def _look(cohort: Cohort, analysed: Int64Array, threads: int | None) -> Look:
     least = degrees[:n_degrees]
     above = [int(np.count_nonzero(pairs.kinship >= bound)) for bound in least] + [0] * (3 - n_degrees)
     counts = (above[0], max(above[1] - above[0], 0), max(above[2] - above[1], 0))
-    related = pairs.kinship >= least[-1] if least else np.zeros(pairs.n, bool)
-    alone = _unrelated(int(some.size), pairs.left[related], pairs.right[related])
+    related = pairs.take(pairs.kinship >= least[-1]) if least else joined([])
+    kept = unrelated_set(int(some.size), related.left, related.right, related.kinship).keep
+    alone = np.flatnonzero(kept)
     if alone.size > _MOST_FOR_COMPONENTS:
         alone = np.sort(rng.choice(alone, _MOST_FOR_COMPONENTS, replace=False))
     look = Look(n, int(some.size), block.n_variants, counts, n_degrees)
@@ -301,19 +304,6 @@ def _spread(block: GenotypeBlock, rng: np.random.Generator) -> tuple[float, floa
     return float(middle), max(float(above - middle), 1e-6)
 
 
-def _unrelated(n: int, left: Int64Array, right: Int64Array) -> Int64Array:
-    """Samples of whom no two are a pair: of each pair the one with more relatives goes, the later of equals."""
-    relatives: dict[int, set[int]] = {}
-    for one, other in zip(left.tolist(), right.tolist()):
-        relatives.setdefault(one, set()).add(other)
-        relatives.setdefault(other, set()).add(one)
-    gone: set[int] = set()
-    for sample in sorted(relatives, key=lambda sample: (-len(relatives[sample]), -sample)):
-        if relatives[sample] - gone:
-            gone.add(sample)
-    return np.setdiff1d(np.arange(n), np.array(sorted(gone), dtype=np.int64))
-
-
 def _halves(chromosome: Int64Array) -> Int64Array:
     """0 or 1 for each variant: chromosomes by turns; of a single one its first and its second half."""
     names, counts = np.unique(chromosome, return_counts=True)
@@ -332,7 +322,7 @@ def _halves(chromosome: Int64Array) -> Int64Array:
 
 def _way(cohort: Cohort, model: AssociationModel) -> str:
     """How the run accounts for relatives already; "" where it does not."""
-    if type(model).__name__ == "LinearMixed":
+    if kind_of(model) == "mixed":
         return "the mixed model's kinship accounts for them, save for samples that are there twice"
     if cohort.offsets is not None:
         return "the offsets account for them as far as they are of a whole-genome regression, save for samples that are there twice"

@@ -121,7 +121,7 @@ class Trait:
     has: BoolArray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MixtureFits:
     """What was fitted of k traits of one group of n samples.
 

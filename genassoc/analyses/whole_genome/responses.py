@@ -23,10 +23,12 @@ class Response(Protocol):
     """
 
     @property
-    def null(self) -> Float64Array: ...
+    def null(self) -> Float64Array:
+        """The score at the null."""
 
     @property
-    def curvature(self) -> float: ...
+    def curvature(self) -> float:
+        """That of a sample at the null."""
 
     def score(self, predictions: Float64Array, train: BoolArray) -> Float64Array:
         """Derivative of the log likelihood of the training samples by the prediction of each, rows (C, N); 0 of the others."""

@@ -41,10 +41,12 @@ class Genotypes(Protocol):
     """
 
     @property
-    def n_variants(self) -> int: ...
+    def n_variants(self) -> int:
+        """Of all chunks."""
 
     @property
-    def n_samples(self) -> int: ...
+    def n_samples(self) -> int:
+        """N."""
 
     def __iter__(self) -> Iterator[tuple[Chunk, Float32Array]]:
         """Chunks, and their variants (V, N): each of mean 0 and variance 1 over the samples, 0 where it takes no part."""

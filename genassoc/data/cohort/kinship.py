@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from genassoc.data.block import take_samples
+from genassoc.data.block import GenotypeBlock, take_samples
 from genassoc.data.cohort.contigs import MT, XY, X, Y
 from genassoc.data.memory import show_memory
-from genassoc.data.phenotypes.kinship import Kinship
+from genassoc.data.phenotypes.kinship import Kinship, Scaling
 from genassoc.data.schema import HET, NOT_OBSERVED, working_variants
 from genassoc.errors import GenassocError, InputError
 from genassoc.kernels.genotypes.standardised import decode_by_table
@@ -274,18 +274,24 @@ def _standardised(cohort: "Cohort", kinship: Kinship, start: int, stop: int) -> 
     block = cohort.read(start, stop)
     if not np.array_equal(cohort.block_columns, np.arange(block.n_samples)):
         block = take_samples(block, cohort.block_columns)
+    assert kinship.scaling is not None
+    yield from standardised_pieces(block, kinship.scaling, kinship.maf)
+
+
+def standardised_pieces(block: GenotypeBlock, scaling: Scaling, maf: float) -> Iterator[Array]:
+    """Genotypes of a block less their means, scaled to variance 1 or not, of variants common enough: float32 arrays (v, N)."""
     counts = block.counts.astype(np.float64)
     n = np.maximum(counts[:, :NOT_OBSERVED].sum(axis=1), 1.0)
     mean = (counts[:, HET] + 2.0 * counts[:, 2]) / n
     # Variance over all samples: those not observed have the mean.
-    variance = (counts[:, HET] + 4.0 * counts[:, 2] - n * mean * mean) / cohort.n_samples
-    chosen = np.flatnonzero((np.minimum(mean, 2.0 - mean) >= 2.0 * kinship.maf) & (variance > 1e-9))
-    size = np.sqrt(variance[chosen]) if kinship.scaling == "standardised" else np.ones(chosen.size)
+    variance = (counts[:, HET] + 4.0 * counts[:, 2] - n * mean * mean) / block.n_samples
+    chosen = np.flatnonzero((np.minimum(mean, 2.0 - mean) >= 2.0 * maf) & (variance > 1e-9))
+    size = np.sqrt(variance[chosen]) if scaling == "standardised" else np.ones(chosen.size)
     table = np.zeros((chosen.size, 4), np.float32)
     table[:, :NOT_OBSERVED] = (np.arange(3.0) - mean[chosen, None]) / size[:, None]
     for first in range(0, chosen.size, _PIECE):
         some = slice(first, first + _PIECE)
-        Z = np.empty((chosen[some].size, cohort.n_samples), np.float32)
+        Z = np.empty((chosen[some].size, block.n_samples), np.float32)
         decode_by_table(np.ascontiguousarray(block.packed[chosen[some]]), table[some], Z)
         yield Z
 
