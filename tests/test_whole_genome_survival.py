@@ -1,5 +1,7 @@
 """Whole-genome regression of times to an event: Cox's ridge regression at level 1 against a general optimiser, and offsets of Cox models."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -11,6 +13,7 @@ import genassoc as ga
 from genassoc.analyses.whole_genome.folds import Folds
 from genassoc.analyses.whole_genome.penalised import _hessian, _solver, cross_validated, maximise
 from genassoc.analyses.whole_genome.survival import PartialLikelihood
+from genassoc.verbs.step1 import regression_of
 
 
 @pytest.fixture(scope="module")
@@ -126,3 +129,10 @@ def test_what_cannot_be_fitted(cohort):
     found = ga.fit_whole_genome(nobody, model_of("death", "none", outcome="survival", time="days"))
     assert found.traits == ("death",)
     assert "has the event" in found.summary.filter(pl.col("trait") == "none")["failure"].item()
+
+
+def test_step1_takes_the_times_of_a_cox_model(cohort):
+    model = ga.Cox(time="days", event="death", covariates=["sex"], strata="site", entry=None)
+    found = regression_of(SimpleNamespace(step1={"prior": "mixture"}), model)
+    assert (found.outcome, found.traits, found.time, found.strata) == ("survival", ("death",), ("days",), ("site",))
+    assert found.prior == "mixture"

@@ -27,6 +27,7 @@ from genassoc.verbs.whole_genome import fit_part, fit_whole_genome, identity_of,
 
 _FILTERS = {"maf": predicates.maf_above, "missing": predicates.missing_below}
 _TAKEN = ("rank_normalise", "case_value")  # choices of an association that the regression has too
+_TAKEN_OF_TIMES = ("time", "entry", "strata", "cause")  # of times to an event
 
 
 def step1(
@@ -115,7 +116,8 @@ def regression_of(config: Config, model: AssociationModel) -> WholeGenomeRegress
     own: dict[str, Any] = {
         name: value for name, value in config.step1.items() if name not in ("variants", "relatives", *_FILTERS)
     }
-    own |= {name: getattr(model, name) for name in _TAKEN if getattr(model, name, None)}
+    taken = (*_TAKEN, *_TAKEN_OF_TIMES) if model.outcome == "survival" else _TAKEN
+    own |= {name: getattr(model, name) for name in taken if getattr(model, name, None)}
     try:
         return WholeGenomeRegression(traits=model.traits, covariates=model.covariates, outcome=model.outcome, **own)
     except (TypeError, ValueError) as error:
