@@ -136,7 +136,10 @@ def pca(
     force: Force = False,
     threads: Threads = None,
 ) -> None:
-    """Principal components of genotypes, and scores of other samples on them. A killed run continues when run again."""
+    """Principal components of genotypes, and scores of other samples on them.
+
+    A long run that was killed continues when run again.
+    """
     from genassoc.verbs import components_of_store as components
 
     runner, shown = executor(threads), progress()

@@ -1,7 +1,8 @@
 """Ridge regressions of outcomes that are no normals, at level 1: one Hessian a fold, Newton's steps with it, the likelihood itself to judge them.
 
-The Hessian is that of the null, ``X' C X`` with the variances C of the scores, factored once for each penalty; scores are exact in every step, so
-that only the number of steps depends on it, not where they end. Steps are halved until the penalised likelihood does not fall.
+The Hessian is that of the null, ``X' C X`` with the variances C of the scores, factored once for each penalty, and made anew where steps become short too
+slowly; scores are exact in every step, so that only the number of steps depends on it, not where they end. Steps are halved until the penalised
+likelihood does not fall. A penalty so small that coefficients are not found is one that is not chosen.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ from genassoc.shapes import BoolArray, Float32Array, Float64Array
 MOST_STEPS, MOST_HALVINGS = 200, 12
 # Of a linear predictor's change, in its own units: a ten-thousandth of a log hazard.
 TOLERANCE = 1e-4
+SLOW = 0.5  # of the step before: a step that is longer gets a new Hessian
 
 
 class State(NamedTuple):
@@ -51,12 +53,13 @@ def maximise(
     beta = np.zeros(X.shape[1])
     eta = np.zeros(X.shape[0])
     state = likelihood.at(eta)
-    best = state.value
+    best, before = state.value, np.inf
     for _ in range(MOST_STEPS):
         gradient = X.T.astype(np.float64) @ state.score if X.size < 2**22 else _product(X, state.score)
         step = solve(gradient - penalty * beta)
         moved = (X @ step.astype(np.float32)).astype(np.float64)
-        if np.abs(moved).max(initial=0.0) < TOLERANCE:
+        length = float(np.abs(moved).max(initial=0.0))
+        if length < TOLERANCE:
             return beta, state
         part = 1.0
         for _ in range(MOST_HALVINGS):
@@ -68,6 +71,9 @@ def maximise(
         else:
             return beta, state  # rounding leaves nothing to gain
         beta, eta, state, best = tried, eta + part * moved, there, value
+        if length > SLOW * before or part < 1.0:
+            solve = _solver(_hessian(X, state.variance), penalty)
+        before = length
     raise PhenotypeError(f"the regression on the predictions of blocks takes more than {MOST_STEPS} steps")
 
 
@@ -124,12 +130,17 @@ def cross_validated(
         hessian = _hessian(own, at_zero.variance)
         of_fold = []
         for j, penalty in enumerate(penalties):
-            beta, state = maximise(theirs, own, float(penalty), _solver(hessian, float(penalty)))
+            try:
+                beta, state = maximise(theirs, own, float(penalty), _solver(hessian, float(penalty)))
+            except PhenotypeError:
+                gained[j] = -np.inf
+                of_fold.append(np.zeros(X.shape[1]))
+                continue
             gained[j] += likelihood.at((X @ beta.astype(np.float32)).astype(np.float64)).value - state.value
             gained[j] -= start - at_zero.value
             of_fold.append(beta)
         found.append(of_fold)
-    best = int(np.argmax(gained))
+    best = _best(name, gained)
     contributions = np.empty((len(chromosomes), n))
     for (a, b), of_fold in zip(folds.segments, found):
         for h, columns in enumerate(chromosomes):
@@ -151,19 +162,37 @@ def _leave_one_out(
     hessian = _hessian(X, start.variance)
     wide = X.astype(np.float64)
     for j, penalty in enumerate(penalties):
-        beta, state = maximise(likelihood, X, float(penalty), _solver(hessian, float(penalty)))
+        try:
+            beta, state = maximise(likelihood, X, float(penalty), _solver(hessian, float(penalty)))
+        except PhenotypeError:
+            gained[j] = -np.inf
+            fits.append((np.zeros(X.shape[1]), np.zeros(wide.shape), np.zeros(n)))
+            continue
         inverse = _solver(_hessian(X, state.variance), float(penalty))(wide.T).T  # (n, P)
         leverage = (wide * inverse).sum(axis=1)
         step = state.score / np.maximum(1.0 - state.variance * leverage, 1e-6)
         gained[j] = likelihood.at(wide @ beta - leverage * step).value - start.value
         fits.append((beta, inverse, step))
-    best = int(np.argmax(gained))
+    best = _best(name, gained)
     beta, inverse, step = fits[best]
     contributions = np.stack(
         [wide[:, c] @ beta[c] - (wide[:, c] * inverse[:, c]).sum(axis=1) * step for c in chromosomes]
     )
     table = _table(gained)
     return TraitFit(name, contributions, table[best], table)
+
+
+def _best(name: str, gained: Float64Array) -> int:
+    """The penalty that gained most.
+
+    Raises
+    ------
+    PhenotypeError
+        None has coefficients.
+    """
+    if not np.isfinite(gained).any():
+        raise PhenotypeError(f"{name}: the regression on the predictions of blocks has no maximum with any penalty")
+    return int(np.argmax(np.where(np.isnan(gained), -np.inf, gained)))
 
 
 def _table(gained: Float64Array) -> tuple[dict[str, float], ...]:
