@@ -312,6 +312,17 @@ def test_command_line_and_job_array(genassoc, files, tmp_path):
     code, printed, errors = genassoc("check", config)
     assert code == 0, errors
     assert "goes with the relationships" in printed
+    by_chromosome = tmp_path / "loco.toml"
+    by_chromosome.write_text(
+        config.read_text()
+        .replace("[kinship]", "[offset]")
+        .split("[offset]")[0]
+        .replace('kind = "mixed"', 'kind = "mixed"\nloco = true')
+        + f'[output]\npath = "{tmp_path}/l.parquet"\n'
+    )
+    code, printed, errors = genassoc("check", by_chromosome)
+    assert code == 0, errors
+    assert "3 decompositions of 160 samples" in printed
     steps = (
         ["run", config, "--audit", "0"],
         ["plan", config, work, "--parts", "2"],

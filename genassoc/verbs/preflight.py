@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from genassoc.data.cohort.cohort import Cohort
+from genassoc.data.cohort.contig_nulls import n_nulls
 from genassoc.data.cohort.variant_lists import read_variants
 from genassoc.data.memory import resident_memory
 from genassoc.data.phenotypes.codings import sex_coding
@@ -265,6 +266,11 @@ def _rehearse(
     fitted = time.perf_counter() - began
     if job is None:
         return
+    nulls = n_nulls(cohort)
+    if cohort.kinship is not None and nulls > 1:
+        result.lines.append(
+            f"relationships: {nulls} decompositions of {cohort.n_samples:,} samples, one a chromosome, about {fitted:.1f} s each"
+        )
     design = cohort.design((), model.covariates)
     result.lines += [*job.state.notes, *run_record.trait_notes(cohort, model, job.state)]
     result.lines.append(f"{int(design.complete.sum()):,} samples have all covariates ({', '.join(design.covariates)})")
