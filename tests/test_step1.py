@@ -127,7 +127,7 @@ def test_the_command_writes_what_assoc_reads(folder, fitted, tmp_path, genassoc)
 def test_results_need_no_place(folder, tmp_path, genassoc):
     toml = written_toml(folder, "c.toml")
     toml.write_text(toml.read_text().partition("[output]")[0])
-    code, said, told = genassoc("step1", toml, "--out", tmp_path / "c")
+    code, _, told = genassoc("step1", toml, "--out", tmp_path / "c")
     assert code == 0, told
     assert genassoc("run", toml)[0] == 1
 
