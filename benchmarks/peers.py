@@ -25,6 +25,7 @@ COMMANDS = {
     "plink1.9": ("plink1.9", "--version"),
     "regenie": ("regenie", "--version"),
     "bgzip": ("bgzip", "--version"),
+    "gemma": ("gemma", "-h"),
 }
 INSTALL_LIMIT = 900  # s
 

@@ -4,7 +4,7 @@
                                [--peers TOOL,...] [--write [--apart]]
 
 Sizes: small, import, middle, middle-beta, full, large, scale (`Linear.block` alone); each has its rows, see `speed_cohort.SIZES`.
-Peers: plink2, bgzip and regenie where they are on PATH; ``--peers plink1.9,sgkit,bio2zarr,scikit-allel,cyvcf2`` adds to them. The cohorts, the
+Peers: plink2, bgzip, gemma and regenie where they are on PATH; ``--peers plink1.9,sgkit,bio2zarr,scikit-allel,cyvcf2`` adds to them. The cohorts, the
 peers' environments and all outputs stay under --work (a cache folder by default). ``--write`` puts this machine's section into
 RESULTS.md; ``--apart`` one of the sizes named, so that a day's sizes need not be measured at once. Exit code 1 where a result disagrees with ours.
 """
@@ -21,12 +21,13 @@ import shlex
 import peers
 import scale
 import speed_cohort
+import speed_rows_structure
 from speed_inputs import Inputs
 from speed_report import Measured, section, write
 from speed_rows import rows
 from speed_run import Outcome, run_row
 
-PEERS = ("plink2", "bgzip", "regenie")
+PEERS = ("plink2", "bgzip", "regenie", "gemma")
 
 
 def environment() -> dict[str, str]:
@@ -52,7 +53,7 @@ def measure(
     work = work.resolve()
     work.mkdir(parents=True, exist_ok=True)
     inputs = Inputs(speed_cohort.make_files(size, work), work, True, environment())
-    known = rows(inputs, wanted)
+    known = {**rows(inputs, wanted), **speed_rows_structure.rows(inputs, wanted)}
     unknown = [key for key in only if key not in known]
     if unknown:
         raise SystemExit(f"no row {', '.join(unknown)}; there are {', '.join(known)}")
@@ -71,7 +72,7 @@ def _names(text: str) -> list[str]:
 def main() -> int:
     """Measure, print, and write if asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    known = {size.name: size for size in (*speed_cohort.SIZES, speed_cohort.TOY)}
+    known = {size.name: size for size in (*speed_cohort.SIZES, speed_cohort.TOY, speed_cohort.TOY_FAMILIES)}
     every = [*(size.name for size in speed_cohort.SIZES), "scale"]
     parser.add_argument("--sizes", default=",".join(every), help="comma between; toy is one too")
     parser.add_argument("--only", default="", help="rows, comma between")

@@ -1,14 +1,16 @@
 """What the timed commands read: stores, PGEN, BED and VCF Zarr of the cohort's files, made when first asked for."""
 
+import json
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import imputed
 import peers
 import polars as pl
 from measure import remove, run
-from speed_cohort import Files, compress
+from speed_cohort import COVARIATES, Files, compress
 
 LIGHT = {".pgen": peers.plink2_import, ".bed": peers.plink1_import}
 
@@ -91,6 +93,49 @@ class Inputs:
             self._run(peers.plink2_bgen(self.imputed(name), prefix))
             made.touch()
         return prefix
+
+    def pruned(self, name: str) -> Path:
+        """Names of variants that PLINK 2 keeps at r2 0.1: what components are computed from, by all."""
+        prefix = self.folder / f"{name}.pruned"
+        listed = self.folder / f"{name}.pruned.prune.in"
+        if not listed.exists():
+            self._run(f"plink2 --pfile {self.pgen(name)} --indep-pairwise 1000kb 0.1 --out {prefix}")
+        return listed
+
+    def step1_toml(self, name: str, traits: Sequence[str], prior: str) -> Path:
+        """A gwas.toml of a whole-genome regression."""
+        path = self.folder / f"{name}.{prior}.{len(traits)}.toml"
+        path.write_text(
+            f'[input]\nstore = "{self.store(name)}"\nphenotypes = "{self.files.pheno}"\nsample_id = "IID"\n'
+            f'[model]\nkind = "linear"\ntraits = {json.dumps(list(traits))}\ncovariates = {json.dumps(list(COVARIATES))}\n'
+            f'[step1]\nprior = "{prior}"\n[output]\npath = "unused.parquet"\n'
+        )
+        return path
+
+    def gemma_bed(self, name: str) -> Path:
+        """Prefix of BED files whose .fam holds q1, and GEMMA's table of covariates (an intercept first) beside them."""
+        prefix = self.folder / f"{name}.gemma"
+        if not prefix.with_name(prefix.name + ".made").exists():
+            bed = self.bed(name)
+            for suffix in (".bed", ".bim"):
+                prefix.with_name(prefix.name + suffix).write_bytes(bed.with_name(bed.name + suffix).read_bytes())
+            table = pl.read_csv(self.files.pheno, separator="\t", null_values="NA")
+            rows = table.select(
+                pl.col("IID").alias("FID"), "IID", a=pl.lit(0), b=pl.lit(0), sex=pl.lit(0), y=pl.col("q1").fill_null(-9)
+            )
+            rows.write_csv(prefix.with_name(prefix.name + ".fam"), separator=" ", include_header=False)
+            table.select(pl.lit(1).alias("one"), *COVARIATES).write_csv(
+                self.folder / "gemma.covar.txt", separator=" ", include_header=False
+            )
+            prefix.with_name(prefix.name + ".made").touch()
+        return prefix
+
+    def gemma_kinship(self, name: str) -> Path:
+        """GEMMA's centred kinship, ten digits."""
+        path = self.folder / f"{name}.cXX.txt"
+        if not path.exists():
+            self._run(f"{self.tool('gemma')} -bfile {self.gemma_bed(name)} -gk 1 -outdir {self.folder} -o {name}")
+        return path
 
     def indexed(self, name: str) -> Path:
         """``NAME.vcf.gz`` with an index beside it, which bio2zarr needs."""

@@ -421,3 +421,23 @@ def test_dosages_count_as_the_calls_they_are_near_to_and_that_is_said(tmp_path):
     n = int((dosages.steps[~autosomes] > 0).sum())
     assert any(f"{n} variants there have dosages" in note for note in found.notes)
     assert any("variants there have dosages" in note for note in judged.notes)
+
+
+def test_calls_on_y_are_those_of_plink(tmp_path):
+    if shutil.which("plink1.9") is None:
+        pytest.skip("PLINK 1.9 is not installed")
+    simulated = ga.simulate_families(80, 100, families=0.3, x_variants=400, y_variants=50, seed=6, missing_rate=0.03)
+    store = simulated.write_store(tmp_path / "s.zarr")
+    ga.export(store, tmp_path / "s.bed")
+    subprocess.run(
+        ["plink1.9", "--bfile", "s", "--check-sex", "ycount", "--out", "p"],
+        check=True,
+        capture_output=True,
+        cwd=tmp_path,
+    )
+    lines = [line.split() for line in (tmp_path / "p.sexcheck").read_text().splitlines()[1:]]
+    names = pl.DataFrame({"IID": list(simulated.sample_ids)})
+    found = ga.check_sex(ga.Cohort.align(store, names, sample_id="IID")).table
+    assert [line[1] for line in lines] == found["sample_id"].to_list()
+    assert [int(line[6]) for line in lines] == found["n_y"].to_list()
+    np.testing.assert_allclose(found["f"], [float(line[5]) for line in lines], rtol=PRINTED_1, atol=1e-6)

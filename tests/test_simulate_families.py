@@ -327,6 +327,8 @@ def test_toy_sizes(shape):
         ({"x_variants": -1}, "x_variants"),
         ({"traits": {"y": ga.SimulatedTrait(chromosomes=("X",))}}, "chromosomes"),
         ({"traits": {"y": ga.SimulatedTrait(n_causal=10_000)}}, "causal"),
+        ({"traits": {"sex": ga.SimulatedTrait()}}, "sex"),
+        ({"traits": {"a": ga.SimulatedTrait(kind="time_to_event"), "a_time": ga.SimulatedTrait()}}, "a_time"),
     ],
 )
 def test_arguments_out_of_range_are_named(changed, word):
@@ -347,6 +349,14 @@ def test_arguments_out_of_range_are_named(changed, word):
 def test_traits_out_of_range_are_named(changed, word):
     with pytest.raises(ValueError, match=word):
         ga.SimulatedTrait(**changed)
+
+
+def test_traits_without_heritability_have_no_effects():
+    made = ga.simulate_families(
+        60, 300, traits={"y": ga.SimulatedTrait(h2=0.0), "z": ga.SimulatedTrait(kind="binary", h2=0.0)}
+    )
+    assert made.truth.is_empty() and made.genetic_values.select("y", "z").sum().row(0) == (0.0, 0.0)
+    assert made.phenotypes["y"].n_unique() > 50 and made.phenotypes["z"].sum() == 30
 
 
 def test_a_share_of_the_samples_is_spread_over_all_kinds():

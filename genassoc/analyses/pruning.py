@@ -191,14 +191,17 @@ def _segments(
         varies = n * yy != y * y
         found.dropped[NOT_OBSERVED] += int(np.count_nonzero(n == 0))
         found.dropped[NO_VARIATION] += int(np.count_nonzero(~varies & (n > 0)))
-        segments = piece.places // asked.window.size
-        for segment in np.unique(segments[varies]):
-            if segment != at and held:
+        numbers, places = piece.numbers, piece.places
+        if not varies.all():
+            planes, numbers, places = _taken(planes, varies), numbers[varies], places[varies]
+        segments = places // asked.window.size
+        starts = np.flatnonzero(np.diff(segments, prepend=-1))  # places ascend: a segment is a run
+        for first, last in zip(starts, np.append(starts[1:], segments.size)):
+            if segments[first] != at and held:
                 yield whole()
                 held = []
-            at = int(segment)
-            here = varies & (segments == segment)
-            held.append((_taken(planes, here), piece.numbers[here], piece.places[here]))
+            at, here = int(segments[first]), slice(first, last)
+            held.append((_taken(planes, here), numbers[here], places[here]))
     if held:
         yield whole()
 
@@ -209,7 +212,7 @@ def _by_frequency(sums: Int64Array) -> Int64Array:
     return np.argsort(-((n - np.abs(y)) / n), kind="stable")
 
 
-def _taken(planes: PairPlanes, which: BoolArray | Int64Array) -> PairPlanes:
+def _taken(planes: PairPlanes, which: BoolArray | Int64Array | slice) -> PairPlanes:
     extreme, double, observed, complete, sums = planes
     return PairPlanes(extreme[which], double[which], observed[which], complete[which], sums[which])
 

@@ -1,17 +1,18 @@
-"""The commands on relatives and ancestry: prune, pca, kinship, step1. They parse, call and print; no numbers are made here."""
+"""The commands on relatives and ancestry: prune, pca, kinship, step1, heritability. They parse, call and print; no numbers are made here."""
 
 from pathlib import Path
 from typing import Annotated
 
 import click
 
+from genassoc.cli import values
 from genassoc.cli.options import Dask, Force, Threads, executor, progress, say, tell
 from genassoc.cli.signatures import Argument, Option, command
 
 
 def add_to(app: click.Group) -> None:
     """Add them to the commands."""
-    for function in (prune, pca, kinship, step1):
+    for function in (prune, pca, kinship, step1, heritability):
         app.add_command(command(function))
 
 
@@ -135,7 +136,10 @@ def pca(
     force: Force = False,
     threads: Threads = None,
 ) -> None:
-    """Principal components of genotypes, and scores of other samples on them. A killed run continues when run again."""
+    """Principal components of genotypes, and scores of other samples on them.
+
+    A long run that was killed continues when run again.
+    """
     from genassoc.verbs import components_of_store as components
 
     runner, shown = executor(threads), progress()
@@ -240,6 +244,61 @@ def step1(
         options = RunOptions(executor=workers, progress=progress(), restart=force, tell=tell)
         for line in verb.step1(Config.read_inputs(config), out, options, _part(part)):
             say(line)
+
+
+def heritability(
+    store: Path,
+    pheno: Annotated[Path, Argument(help="Phenotypes: TSV, CSV, blank-delimited or parquet.")],
+    *,
+    trait: Annotated[list[str], Option(metavar="NAME[,NAME...]", help="Quantitative traits, or diseases as numbers.")],
+    out: Annotated[Path, Option(help="Table of estimates: .tsv, .tsv.gz or .parquet.", panel=_OUTPUT)],
+    covar: Annotated[
+        str | None, Option(metavar="NAME[,NAME...] | FORMULA", help="Covariates, for example PCs.", panel=_INPUT)
+    ] = None,
+    covar_file: Annotated[
+        list[Path] | None, Option(help="A table to join to the phenotypes; may be repeated.", panel=_INPUT)
+    ] = None,
+    sample_id: Annotated[str | None, Option(help="Column of sample ids.", panel=_INPUT)] = None,
+    missing_code: Annotated[list[str] | None, Option(metavar="COLUMN=VALUE", help="As in assoc.", panel=_INPUT)] = None,
+    kinship: Annotated[
+        Path | None,
+        Option(
+            metavar="FILE",
+            help="Relationships of the store's samples, as in assoc; else of its variants.",
+            panel=_INPUT,
+        ),
+    ] = None,
+    method: Annotated[
+        str,
+        Option(help="auto | reml | randomised: exact, or by random probes, which auto takes above 10,000 samples."),
+    ] = "auto",
+    prevalence: Annotated[
+        list[str] | None,
+        Option(
+            metavar="TRAIT=SHARE",
+            help="Share of the population with a disease: adds h2 of its liability; may be repeated.",
+        ),
+    ] = None,
+    grm: Annotated[str, Option(help="standardised | centred: how variants count in relationships.")] = "standardised",
+    grm_maf: Annotated[float, Option(help="Minor allele frequency from which variants count.")] = 0.01,
+    seed: Annotated[int, Option(min=0, help="Of the random probes.")] = 1,
+    threads: Threads = None,
+) -> None:
+    """Share of a trait's variance that goes with the genotypes, and its standard error."""
+    from genassoc.verbs import describe
+    from genassoc.verbs import heritability as verb
+
+    describe.check_tables([out], [path for path in (store, pheno, kinship, *(covar_file or ())) if path is not None])
+    found = verb.heritability_of(
+        store, pheno, values.names(trait), () if covar is None else values.covariates(covar), covariate_files=covar_file or (),
+        sample_id=sample_id, missing_codes=values.missing_codes(missing_code), kinship=kinship, method=method,
+        prevalence=values.shares(prevalence or ()), grm=grm, grm_maf=grm_maf, seed=seed, executor=executor(threads),
+        progress=progress(), tell=tell,
+    )  # fmt: skip
+    describe.write_frame(out, found)
+    for line in verb.lines_of(found):
+        say(line)
+    say(f"{out}: {found.height:,} traits")
 
 
 def _part(text: str | None) -> tuple[int, int] | None:

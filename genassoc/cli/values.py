@@ -64,3 +64,21 @@ def case_values(texts: Iterable[str]) -> dict[str, str]:
             raise click.BadParameter(f"--case-value names {name.strip()} twice")
         values[name.strip()] = value.strip()
     return values
+
+
+def shares(texts: Iterable[str]) -> dict[str, float]:
+    """The pairs of ``--prevalence``.
+
+    Raises
+    ------
+    click.BadParameter
+        One is not of the form TRAIT=SHARE.
+    """
+    found: dict[str, float] = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        try:
+            found[name.strip()] = float(value)
+        except ValueError:
+            raise click.BadParameter(f"--prevalence is TRAIT=SHARE, as t2d=0.08, not {text!r}") from None
+    return found

@@ -84,6 +84,11 @@ def draw_family_traits(
     ancestry: Float64Array,
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """Phenotypes, effects of variants, and genetic values: see `genassoc.simulate.families.SimulatedFamilies`."""
+    columns = [column for name, trait in traits.items() for column in _columns(name, trait)]
+    if clash := sorted(
+        {column for column in columns if columns.count(column) > 1} | ({"IID", "sex", "age"} & set(columns))
+    ):
+        raise ValueError(f"traits would make the columns {clash} twice; name them otherwise.")
     rng = generator(seed, "family traits")
     pedigree = genotypes.pedigree
     N = len(sample_ids)
@@ -116,6 +121,11 @@ def draw_family_traits(
     schema = {"trait": pl.String, "variant_id": pl.String, "rsid": pl.String, "chromosome": pl.String}
     empty = pl.DataFrame(schema=schema | {"base_pair_location": pl.Int64, "effect": pl.Float64})
     return pl.DataFrame(table), pl.concat([empty, *causal]), genetic_values
+
+
+def _columns(name: str, trait: SimulatedTrait) -> tuple[str, ...]:
+    """The columns that a trait has in the phenotypes."""
+    return (f"{name}_time", name) if trait.kind == "time_to_event" else (name,)
 
 
 def _draw_effects(
@@ -200,10 +210,9 @@ def _outcome(
         longest = np.quantile(time / entry, 1.0 - trait.censored)
         event = time <= entry * longest
         years = 10.0 * np.minimum(time, entry * longest) / longest
-        columns: dict[str, Array] = {
-            f"{name}_time": np.maximum(years, 1e-6).round(6),
-            name: event.astype(np.int64),
-        }
+        columns: dict[str, Array] = dict(
+            zip(_columns(name, trait), (np.maximum(years, 1e-6).round(6), event.astype(np.int64)), strict=True)
+        )
     else:
         total = systematic + rng.normal(size=N)[same] * np.sqrt(rest)
         columns = {name: total.round(6)}

@@ -21,8 +21,9 @@ from genassoc.shapes import BoolArray, Float64Array, Int64Array, UInt64Array
 from genassoc.verbs.blocks import over_blocks
 
 _BY_SEX = (X, Y, XY, MT)
-# Tasks of a pass: each leaves sums of samples times columns behind, so that many would fill a disk; as many keep 64 workers busy.
-_TASKS = 64
+# Tasks of a pass: each leaves sums of samples times columns behind, which cost as much as 2,000 variants to keep on a disk; 64 of them keep a
+# cluster busy, and more would fill the disk.
+_TASK_VARIANTS, _FEWEST_TASKS, _MOST_TASKS = 20_000, 8, 64
 
 ELSEWHERE, LONG_RANGE, RARE, CONSTANT = (
     "not on an autosome", "in regions of long-range LD", "rarer than the least maf", "without variation among the samples of the fit",
@@ -77,7 +78,8 @@ def plan_of(cohort: Cohort, numbers: Int64Array, mark: str) -> Plan:
     block = cohort.store.block_variants
     runs = [(contig, start, stop) for contig, start, stop in cohort.store.contig_runs() if stop > start]
     held = [(c, a, b) for c, a, b in runs if np.searchsorted(numbers, a) < np.searchsorted(numbers, b)]
-    least = -(-sum(b - a for _, a, b in held) // _TASKS)
+    total = sum(b - a for _, a, b in held)
+    least = -(-total // min(max(total // _TASK_VARIANTS, _FEWEST_TASKS), _MOST_TASKS))
     tasks: list[Task] = []
     for piece in Plan.by_block(held, block).tasks:
         last = tasks[-1] if tasks else None

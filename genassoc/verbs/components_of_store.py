@@ -13,6 +13,9 @@ from genassoc.verbs.components import PrincipalComponents, pca
 from genassoc.verbs.projection import ProjectedScores
 from genassoc.verbs.stores import chosen_of_store, known_samples, listed_ids
 
+# Calls; below, all passes together take less than a minute of one CPU, and keeping their sums as long again.
+_LONG_RUN = 2 * 10**9
+
 
 def components_of_store(
     store: Path,
@@ -36,7 +39,7 @@ def components_of_store(
     seed: int = 1,
     memory: str | None = None,
 ) -> PrincipalComponents:
-    """`pca` of a store's samples, or those of a list, into a table of scores; a killed run is taken up from ``<out>.work``.
+    """`pca` of a store's samples, or those of a list, into a table of scores; a long run that was killed is taken up from ``<out>.work``.
 
     ``fit_on`` is a file with the ids of the samples of the fit, ``unrelated`` a table of kinship that chooses among these, ``save`` the folder for loadings, ``plot`` a picture of PC1 and PC2.
     """
@@ -47,9 +50,10 @@ def components_of_store(
     work = WorkFolder.beside(out)
     if restart:
         work.remove()
+    keeps = cohort.n_samples * cohort.n_variants >= _LONG_RUN or work.path.is_dir()
     found = pca(
         cohort, k, fit_on=fitted, unrelated=unrelated, max_kinship=max_kinship, min_maf=min_maf, long_range_ld=long_range_ld, build=build, method=method, seed=seed,
-        memory=memory, work=work.path, executor=executor, progress=progress,
+        memory=memory, work=work.path if keeps else None, executor=executor, progress=progress,
     )  # fmt: skip
     if save is not None:
         found.write(save, overwrite=restart)

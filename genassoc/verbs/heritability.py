@@ -1,23 +1,28 @@
 """The verb `heritability`: how much of each trait's variance goes with the genotypes of the store, or with given relationships."""
 
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import polars as pl
 
-from genassoc.analyses.heritability import N_PROBES, Probes, groups_of, moments_of, shares
+from genassoc.analyses.heritability import N_PROBES, Moments, Probes, groups_of, moments_of, shares
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.kinship import Given
 from genassoc.data.forks import check_not_forked
 from genassoc.data.phenotypes.kinship import Scaling
 from genassoc.engine.executors import Executor, Serial, Threads, single_threaded_blas
-from genassoc.errors import GenassocError, PhenotypeError
+from genassoc.errors import GenassocError, InputError, PhenotypeError
 from genassoc.models.mixed.model import LinearMixed
 from genassoc.progress import Progress, Silent
 from genassoc.verbs.arguments import check_cohort, check_executor
 from genassoc.verbs.relationships import computed, related
+from genassoc.verbs.stores import open_store
+
+if TYPE_CHECKING:
+    from genassoc.data.phenotypes.phenotypes import Codes
 
 EXACT_UP_TO = 10_000  # samples: beyond, a decomposition takes too long, and random probes are precise
 METHODS = ("auto", "reml", "randomised")
@@ -94,9 +99,43 @@ def heritability(
     return _with_liability(table, cohort, model, shared) if shared else table
 
 
+def heritability_of(
+    store: Path, phenotypes: Path, traits: Sequence[str], covariates: Sequence[str] | str, *, covariate_files: Sequence[Path] = (),
+    sample_id: str | None = None, missing_codes: "Codes | None" = None, tell: Callable[[str], None] | None = None, **choices: object,
+) -> pl.DataFrame:  # fmt: skip
+    """`heritability` of files; what is wrong with choices is an `InputError`, and ``tell`` hears what there is to say of the samples."""
+    cohort = Cohort.align(open_store(store), phenotypes, sample_id=sample_id, missing_codes=missing_codes)
+    for path in covariate_files:
+        cohort = cohort.with_covariates(path, missing_codes=missing_codes)
+    if tell is not None:
+        for note in cohort.notes:
+            tell(note)
+    try:
+        return heritability(cohort, traits, covariates, **choices)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise InputError(f"{error}.") from error
+
+
+def lines_of(table: pl.DataFrame) -> list[str]:
+    """Estimates in words, a line a trait."""
+    lines = []
+    for row in table.iter_rows(named=True):
+        share = (
+            "no estimate"
+            if row["h2"] is None
+            else f"h2 {row['h2']:.4f} (standard error {row['standard_error'] or float('nan'):.4f})"
+        )
+        liability = row.get("h2_liability")
+        more = (
+            "" if liability is None else f"; of the liability {liability:.4f} ({row['standard_error_liability']:.4f})"
+        )
+        lines.append(f"{row['trait']}: {share}, {row['method']}, {row['n']:,} samples{more}")
+    return lines
+
+
 def _exact(
     cohort: Cohort, model: LinearMixed, executor: Executor | None, progress: Progress | None
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     whole = computed(cohort, model, executor, progress)
     with single_threaded_blas():
         state = model.prepare(whole)
@@ -117,11 +156,11 @@ def _exact(
 
 def _randomised(
     cohort: Cohort, model: LinearMixed, seed: int, executor: Executor | None, progress: Progress | None
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """By moments: a pass for each set of samples that traits are observed in."""
     design = cohort.design(model.traits, model.covariates, kind=model.outcome)
     observed = ~np.isnan(design.y) & design.complete[:, None]
-    rows: dict[int, dict[str, Any]] = {}
+    rows: dict[int, dict[str, object]] = {}
     shown, workers = progress or Silent(), executor if isinstance(executor, Serial | Threads) else Threads()
     groups = groups_of(cohort)
     for pattern in dict.fromkeys(observed[:, t].tobytes() for t in range(len(design.traits))):
@@ -136,9 +175,9 @@ def _randomised(
         y = design.y[here][:, own]
         probes = Probes.of(columns, design.X[here], y - y.mean(axis=0), N_PROBES, seed)
         shown.begin(f"heritability of {len(own)} traits", len(groups), "groups of variants")
-        found: dict[int, Any] = {}
+        found: dict[int, Moments] = {}
 
-        def one(number: int, probes: Probes = probes) -> tuple[int, Any]:
+        def one(number: int, probes: Probes = probes) -> tuple[int, Moments]:
             return number, moments_of(cohort, probes, groups[number], model.grm_maf)
 
         try:

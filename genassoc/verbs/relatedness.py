@@ -39,7 +39,7 @@ _MOST_FOR_COMPONENTS = 1_000
 _LEAST_FOR_COMPONENTS = 50
 _MOST_VARIANTS, _FEWER_VARIANTS, _MANY_SAMPLES = 6_144, 4_096, 5_000  # fewer where samples are many
 _LEAST_VARIANTS = 200
-_CANDIDATES = 4  # for each variant that is wanted: pruning leaves a fifth to a half
+_CANDIDATES = 3  # for each variant that is wanted: pruning leaves a fifth to a half
 _CHUNKS, _CHUNK_BYTES = 44, 2**28  # of the store, read at the most; fewer chunks where they are large
 _LEAST_CHUNKS = 8
 _LEAST_MAF, _MOST_MISSING = 0.1, 0.05
@@ -263,7 +263,9 @@ def _variants(cohort: Cohort, columns: Int64Array) -> tuple[GenotypeBlock, Int64
     packed: list[GenotypeBlock] = []
     numbers: list[Int64Array] = []
     for number, start, stop in chunks:
-        block = take_samples(cohort.read(start, stop), columns)
+        block = cohort.read(start, stop)
+        if columns.size < block.n_samples:
+            block = take_samples(block, columns)
         usable = np.flatnonzero(_common(block.counts))
         if usable.size > share:
             usable = usable[np.linspace(0, usable.size - 1, share).round().astype(int)]

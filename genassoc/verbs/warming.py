@@ -21,6 +21,7 @@ from genassoc.models.registry import MODELS
 from genassoc.simulate import simulate_cohort
 from genassoc.verbs import association, stores
 
+STRUCTURE = "relatives and ancestry"
 _COVARIATES = ("age", "sex", "PC1", "PC2", "PC3", "PC4")
 _OUTCOMES: dict[str, dict[str, Any]] = {
     "linear": {"traits": "ldl"},
@@ -65,7 +66,7 @@ def warm(
     Parameters
     ----------
     models : iterable of str
-        Names as in gwas.toml; by default all.
+        Names as in gwas.toml; by default all, and what relatives and ancestry are found with.
     into : path, optional
         A folder that other users read too (``GENASSOC_CACHE_DIR`` names it to them); by default the cache of this user.
     tell : callable, optional
@@ -81,7 +82,8 @@ def warm(
     GenassocError
         There is no such model, or nothing can be kept.
     """
-    wanted = list(models) or list(MODELS)
+    named = list(models)
+    wanted = named or list(MODELS)
     for name in wanted:
         if name not in MODELS:
             raise GenassocError(f"there is no model {name!r}; there are {', '.join(MODELS)}")
@@ -94,10 +96,12 @@ def warm(
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the toy's rows
         cohort: Cohort | None = None
-        for family in ("conversion", *wanted):
+        for family in ("conversion", *wanted, *(() if named else (STRUCTURE,))):
             with _counted(family, done):
                 if cohort is None:
                     cohort = _cohort(Path(folder))
+                elif family == STRUCTURE:
+                    _run_structure(cohort)
                 else:
                     _run(family, cohort, Path(folder))
             if tell is not None:
@@ -123,6 +127,20 @@ def _cohort(folder: Path) -> Cohort:
     grade = pl.col("admissions").clip(0, 2).alias("grade")
     made.phenotypes.with_columns(grade).write_csv(table, separator="\t", null_value="NA")
     return Cohort.align(stores.convert(vcf, folder / "cohort.zarr"), table, sample_id="IID", sex="sex")
+
+
+def _run_structure(cohort: Cohort) -> None:
+    """Pruning, kinship, components, and the whole-genome regression of a quantitative trait."""
+    from genassoc.analyses.whole_genome.choices import WholeGenomeRegression
+    from genassoc.verbs.components import pca
+    from genassoc.verbs.kinship import kinship
+    from genassoc.verbs.pruning import ld_prune
+    from genassoc.verbs.whole_genome import fit_whole_genome
+
+    pruned = cohort.keep_variants(ld_prune(cohort, 0.2))
+    kinship(pruned)
+    pca(pruned, 4)
+    fit_whole_genome(cohort, WholeGenomeRegression(traits=("ldl",), covariates=("age",), block_size=200))
 
 
 def _run(kind: str, cohort: Cohort, folder: Path) -> None:

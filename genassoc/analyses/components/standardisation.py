@@ -14,10 +14,16 @@ from genassoc.data.schema import NOT_OBSERVED
 from genassoc.kernels.genotypes.standardised import decode_by_table
 from genassoc.shapes import BoolArray, Float32Array, Float64Array, Int64Array, UInt8Array
 
-# Bytes of a dense tile: products of tiles that the second level of cache nearly holds take half the time of those of whole blocks
-# (docs/decisions/0070). A tile's variants depend on the samples alone, so that its sums have the same bits everywhere.
-_TILE_BYTES = 2_500_000
-_FEWEST = 16
+# Variants of a dense tile: what about fills the second level of cache, at least 64 so that adding up its sums costs little, and never more than
+# 32 MB (docs/decisions/0070). They depend on the number of samples alone, so that sums have the same bits everywhere.
+_CACHE_BYTES, _MOST_BYTES = 1_500_000, 32_000_000
+_ENOUGH, _FEWEST = 64, 16
+
+
+def tile_variants(width: int) -> int:
+    """Variants of a tile of so many samples."""
+    row = 4 * max(width, 1)
+    return max(_CACHE_BYTES // row, min(_ENOUGH, _MOST_BYTES // row), _FEWEST)
 
 
 @dataclass(frozen=True)
@@ -116,7 +122,7 @@ def tiles(standardisation: Standardisation, block: Block) -> Iterator[Tile]:
     if not isinstance(block, GenotypeBlock):
         raise ValueError("principal components are of calls, and this block is of dosages")
     rows, width = standardisation.rows(block), block.n_samples
-    step = max(_FEWEST, _TILE_BYTES // (4 * max(width, 1)))
+    step = tile_variants(width)
     dense = np.empty((min(step, rows.size), width), dtype=np.float32)
     packed = np.ascontiguousarray(block.packed)
     for first in range(0, rows.size, step):

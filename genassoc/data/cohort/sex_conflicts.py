@@ -64,9 +64,8 @@ def _counts(cohort: Cohort, kind: str) -> tuple[Int64Array, Int64Array, Int64Arr
         positions = cohort.store.variants(start, stop)["base_pair_location"].to_numpy()
         outside = cohort.ploidy.ploidy(kind, positions) != AUTOSOMAL
         block = cohort.store.read(start, stop).take(outside)
-        block = without_half_calls(
-            block, np.ones(block.n_variants, dtype=bool)
-        )  # one of ALT has the code of a heterozygote
+        # one of ALT has the code of a heterozygote
+        block = without_half_calls(block, np.ones(block.n_variants, dtype=bool))
         codes: Array = block.codes()[:, cohort.sample_index]
         total[0] += (codes != NOT_OBSERVED).sum(axis=0)
         total[1] += (codes == HET).sum(axis=0)
