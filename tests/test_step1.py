@@ -124,6 +124,14 @@ def test_the_command_writes_what_assoc_reads(folder, fitted, tmp_path, genassoc)
     assert genassoc("step1", folder / "b.toml", "--out", out, "--force")[0] == 0
 
 
+def test_results_need_no_place(folder, tmp_path, genassoc):
+    toml = written_toml(folder, "c.toml")
+    toml.write_text(toml.read_text().partition("[output]")[0])
+    code, _, told = genassoc("step1", toml, "--out", tmp_path / "c")
+    assert code == 0, told
+    assert genassoc("run", toml)[0] == 1
+
+
 def test_a_binary_model_of_the_command(folder, tmp_path, genassoc):
     toml = written_toml(folder, "d.toml", '"disease"', "logistic", 'folds = "loocv"')
     code, said, told = genassoc("step1", toml, "--out", tmp_path / "d")

@@ -11,7 +11,7 @@ from oracles import whole_genome as oracle
 from scipy.stats import norm
 
 import genassoc as ga
-from genassoc.analyses.whole_genome.folds import drawn, families_of
+from genassoc.analyses.whole_genome.folds import drawn
 from genassoc.data.block import GenotypeBlock
 from genassoc.data.store.writer import write_store
 from genassoc.kernels.genotypes import packed
@@ -104,7 +104,7 @@ def test_predictions_are_those_of_the_dense_oracle(cohort, codes, fitted, trait)
     table = draw_table(codes)
     y = table[trait].to_numpy().astype(float)
     samples = np.flatnonzero(~np.isnan(y)) if trait == "half" else np.arange(N)  # half lack it: its own samples alone
-    order, folds = drawn(len(samples), 5, 1, [], np.arange(len(samples)))
+    order, folds = drawn(len(samples), 5, 1, [])
     X = np.column_stack([np.ones(N), table["sex"], table["age"]])[samples]
     blocks, chromosomes = blocks_of(codes, samples)
     expected, h2 = oracle.loco(
@@ -137,7 +137,7 @@ def test_binary_predictions_are_those_of_the_dense_oracle(cohort, codes):
     found = ga.fit_whole_genome(cohort, model_of("disease", outcome="binary", folds=4))
     table = draw_table(codes)
     y = table["disease"].to_numpy().astype(float)
-    order, folds = drawn(N, 4, 1, [y.astype(int)], np.arange(N))
+    order, folds = drawn(N, 4, 1, [y.astype(int)])
     X = np.column_stack([np.ones(N), table["sex"], table["age"] / 50])
     blocks, chromosomes = blocks_of(codes)
     folds = [order[a:b] for a, b in folds.segments]
@@ -306,25 +306,16 @@ def test_predictions_that_do_not_fit_a_model(cohort, fitted):
     assert any("20 samples have no prediction of y" in note for note in res.provenance["notes"])
 
 
-def test_folds_hold_cases_evenly_and_families_whole():
+def test_folds_hold_cases_evenly():
     n = 403
     rng = np.random.default_rng(0)
     rare, common = (rng.random(n) < 0.06).astype(int), (rng.random(n) < 0.4).astype(int)
-    order, folds = drawn(n, 5, 9, [common, rare], np.arange(n))
+    order, folds = drawn(n, 5, 9, [common, rare])
     assert np.array_equal(np.sort(order), np.arange(n))
     held = [rare[order[a:b]].sum() for a, b in folds.segments]
     assert max(held) - min(held) <= 1
     assert max(np.diff(folds.bounds)) - min(np.diff(folds.bounds)) <= 1
-    families = families_of(n, np.arange(0, 200, 2), np.arange(1, 200, 2))
-    families_again = families_of(n, np.array([0, 1]), np.array([1, 2]))
-    assert families_again[0] == families_again[2] != families_again[3]
-    order, folds = drawn(n, 5, 9, [rare], families)
-    fold = np.empty(n, int)
-    for k, (a, b) in enumerate(folds.segments):
-        fold[order[a:b]] = k
-    assert np.array_equal(fold[0:200:2], fold[1:200:2])
-    assert max(np.diff(folds.bounds)) - min(np.diff(folds.bounds)) <= 2  # families of two
-    assert not np.array_equal(order, drawn(n, 5, 10, [rare], families)[0])
+    assert not np.array_equal(order, drawn(n, 5, 10, [common, rare])[0])
 
 
 @pytest.mark.kernel

@@ -242,7 +242,7 @@ def step1(
         raise click.BadParameter("--threads is for this machine, --dask for a cluster: give one of them")
     with runs.workers(threads, dask, tell) as workers:
         options = RunOptions(executor=workers, progress=progress(), restart=force, tell=tell)
-        for line in verb.step1(Config.read(config), out, options, _part(part)):
+        for line in verb.step1(Config.read_inputs(config), out, options, _part(part)):
             say(line)
 
 

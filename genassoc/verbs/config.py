@@ -111,6 +111,12 @@ class Config:
         return cls.of(read_tables(path), str(path), path.parent)
 
     @classmethod
+    def read_inputs(cls, path: str | Path) -> "Config":
+        """Read a gwas.toml for what writes no results: ``[output]`` may be absent. See `read`."""
+        path = Path(path)
+        return cls.of({"output": {"path": "results.parquet"}, **read_tables(path)}, str(path), path.parent)
+
+    @classmethod
     def parse(cls, text: str, name: str, folder: Path) -> "Config":
         """Read the text of a gwas.toml; see `read`."""
         return cls.of(_tables(text, name), name, folder)

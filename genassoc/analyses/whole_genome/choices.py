@@ -37,7 +37,7 @@ class WholeGenomeRegression:
         Into how many groups of samples predictions are cross-validated; "loocv": each sample is predicted from all others. "auto":
         5, but "loocv" for a binary trait with fewer than 50 cases or controls.
     fold_order : {"random", "store"}
-        Samples are dealt to folds at random (by ``seed``; cases evenly, relatives together); or folds are runs of samples in the order
+        Samples are dealt to folds at random (by ``seed``; cases evenly); or folds are runs of samples in the order
         of the cohort, as REGENIE's.
     seed : int
     rank_normalise : bool

@@ -1,4 +1,7 @@
-"""Which samples are predicted from which: folds drawn by a seed, cases dealt evenly, relatives kept together."""
+"""Which samples are predicted from which: folds drawn by a seed, cases dealt evenly.
+
+Relatives are dealt like all others: what relatives share is predicted from relatives in other folds (decision 0073).
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,9 +47,7 @@ def in_store_order(n: int, n_folds: int) -> tuple[Int64Array, Folds]:
     return np.arange(n, dtype=np.int64), Folds(np.array([*(k * size for k in range(n_folds)), n], dtype=np.int64))
 
 
-def drawn(
-    n: int, n_folds: int, seed: int, strata: Sequence[Int64Array], families: Int64Array
-) -> tuple[Int64Array, Folds]:
+def drawn(n: int, n_folds: int, seed: int, strata: Sequence[Int64Array]) -> tuple[Int64Array, Folds]:
     """Samples in fold order, dealt at random.
 
     Parameters
@@ -56,8 +57,6 @@ def drawn(
     strata : sequence of int64 arrays (n,)
         Of each binary trait 0, 1, or -1 where it is missing; cases and controls are dealt evenly, most evenly those of the trait with
         the fewest cases.
-    families : int64 array (n,)
-        Samples of one number come into one fold. All differ where nobody is related.
 
     Returns
     -------
@@ -72,32 +71,8 @@ def drawn(
     keys = [values[shuffled] for values in rarest_first]
     if keys:
         shuffled = shuffled[np.lexsort(keys[::-1])]  # stable: at random within a stratum
-    numbers, family_of, sizes = np.unique(families, return_inverse=True, return_counts=True)
     fold = np.empty(n, dtype=np.int64)
-    if numbers.size == n:
-        fold[shuffled] = np.arange(n) % n_folds
-    else:
-        rare = rarest_first[0] == 1 if rarest_first else np.zeros(n, dtype=bool)
-        first_place = np.full(numbers.size, n)
-        np.minimum.at(first_place, family_of[shuffled], np.arange(n))
-        rare_in = np.bincount(family_of, weights=rare, minlength=numbers.size)
-        held, held_rare = np.zeros(n_folds), np.zeros(n_folds)
-        fold_of_family = np.empty(numbers.size, dtype=np.int64)
-        for family in np.lexsort((first_place, -sizes)):  # large families first: the others fill what they leave
-            k = int(np.lexsort((held, held_rare))[0]) if rare_in[family] else int(np.argmin(held))
-            fold_of_family[family] = k
-            held[k] += sizes[family]
-            held_rare[k] += rare_in[family]
-        fold = fold_of_family[family_of]
+    fold[shuffled] = np.arange(n) % n_folds
     order = np.argsort(fold, kind="stable").astype(np.int64)  # within a fold in the order of the cohort
     bounds = np.concatenate([[0], np.cumsum(np.bincount(fold, minlength=n_folds))]).astype(np.int64)
     return order, Folds(bounds)
-
-
-def families_of(n: int, first: Int64Array, second: Int64Array) -> Int64Array:
-    """A number for each of n samples, the same for all who are related: pairs (P,) of relatives, and relatives of theirs."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    pairs = coo_array((np.ones(first.size, dtype=np.int8), (first, second)), shape=(n, n))
-    return connected_components(pairs, directed=False)[1].astype(np.int64)

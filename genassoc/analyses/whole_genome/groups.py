@@ -23,15 +23,13 @@ DEFAULT_FOLDS = 5
 LEAVE_ONE_OUT_BELOW = 50  # cases, or controls
 
 
-def make_frame(cohort: "Cohort", choices: WholeGenomeRegression, families: Int64Array | None = None) -> Frame:
+def make_frame(cohort: "Cohort", choices: WholeGenomeRegression) -> Frame:
     """The frame of a regression, without its blocks of variants.
 
     Parameters
     ----------
     cohort : Cohort
     choices : WholeGenomeRegression
-    families : int64 array (N,), optional
-        The same number for samples that folds are to keep together.
 
     Raises
     ------
@@ -49,13 +47,12 @@ def make_frame(cohort: "Cohort", choices: WholeGenomeRegression, families: Int64
             nulls.append(_checked(outcome.null(cohort, choices, name)))
         except PhenotypeError as error:
             failures.append(TraitFailure(name, str(error)))
-    families = np.arange(cohort.n_samples) if families is None else families
     groups: list[SampleGroup] = []
     union = np.logical_or.reduce([null.observed for null in nulls]) if nulls else np.zeros(cohort.n_samples, bool)
     for samples, n_folds, members in _sharing(nulls, union, choices):
         X = design.X[samples]
         try:
-            order, folds = _folds_of(members, samples, n_folds, choices, families)
+            order, folds = _folds_of(members, samples, n_folds, choices)
         except PhenotypeError as error:
             failures += [TraitFailure(null.name, str(error)) for null in members]
             continue
@@ -131,11 +128,7 @@ def _n_folds(null: TraitNull, choices: WholeGenomeRegression) -> int:
 
 
 def _folds_of(
-    members: Sequence[TraitNull],
-    samples: Int64Array,
-    n_folds: int,
-    choices: WholeGenomeRegression,
-    families: Int64Array,
+    members: Sequence[TraitNull], samples: Int64Array, n_folds: int, choices: WholeGenomeRegression
 ) -> tuple[Int64Array, Folds]:
     """Samples in fold order (numbers among ``samples``), and the folds."""
     n = samples.size
@@ -146,13 +139,7 @@ def _folds_of(
     if choices.fold_order == "store":
         return in_store_order(n, n_folds)
     strata = [null.strata[samples] for null in members if null.strata is not None]
-    order, folds = drawn(n, n_folds, choices.seed, strata, families[samples])
-    if np.any(np.diff(folds.bounds) == 0):
-        raise PhenotypeError(
-            f"relatives are kept together, and {np.unique(families[samples]).size} families make no {n_folds} folds: choose fewer "
-            "folds, or give no relatives"
-        )
-    return order, folds
+    return drawn(n, n_folds, choices.seed, strata)
 
 
 def _fault_of_folds(null: TraitNull, folds: Folds) -> str:
