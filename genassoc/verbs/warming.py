@@ -140,7 +140,10 @@ def _run_structure(cohort: Cohort) -> None:
     pruned = cohort.keep_variants(ld_prune(cohort, 0.2))
     kinship(pruned)
     pca(pruned, 4)
-    fit_whole_genome(cohort, WholeGenomeRegression(traits=("ldl",), covariates=("age",), block_size=200))
+    for prior in ("ridge", "mixture"):
+        fit_whole_genome(
+            cohort, WholeGenomeRegression(traits=("ldl",), covariates=("age",), block_size=200, prior=prior)
+        )
 
 
 def _run(kind: str, cohort: Cohort, folder: Path) -> None:
