@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from genassoc.verbs.arrays import to_allel as to_allel
     from genassoc.verbs.arrays import to_dask as to_dask
     from genassoc.verbs.association import associate as associate
+    from genassoc.verbs.calibration import calibrate as calibrate
     from genassoc.verbs.components import PrincipalComponents as PrincipalComponents
     from genassoc.verbs.components import pca as pca
     from genassoc.verbs.demonstration import demo as demo
@@ -115,6 +116,7 @@ _NAMES = {
     "adjust": "genassoc.verbs.adjustment",
     "associate": "genassoc.verbs.association",
     "associate_predictors": "genassoc.verbs.predictors",
+    "calibrate": "genassoc.verbs.calibration",
     "check_heterozygosity": "genassoc.verbs.sample_checks",
     "check_sex": "genassoc.verbs.sample_checks",
     "convert": "genassoc.verbs.stores",

@@ -8,6 +8,7 @@ import pytest
 from memory_store import snv_table
 from oracles import chosen as chosen_oracle
 from oracles import whole_genome as oracle
+from scipy.stats import norm
 
 import genassoc as ga
 from genassoc.analyses.whole_genome.folds import drawn, families_of
@@ -155,16 +156,55 @@ def test_binary_predictions_are_those_of_the_dense_oracle(cohort, codes):
     assert any("on the scale of the linear predictor" in note for note in res.provenance["notes"])
 
 
-def test_relatives_share_a_fold(cohort):
+def test_relatives_give_linear_rows_a_factor(cohort, fitted, codes):
+    """Predictions are as they were; the factor is ``e' Phi e / e'e`` of dense matrices, and divides chi-squared of t rows alone."""
     pairs = pl.DataFrame(
         {"sample_id_1": ["S0", "S2", "S9"], "sample_id_2": ["S1", "S1", "S8"], "kinship": [0.25, 0.3, 0.01]}
     )
-    found = ga.fit_whole_genome(cohort, model_of(), relatives=pairs)
-    assert any("2 pairs of relatives are kept in one fold each: 118 families" in note for note in found.notes)
-    with pytest.raises(ga.InputError, match="sample_id_1 and sample_id_2"):
-        ga.fit_whole_genome(cohort, model_of(), relatives=pairs.rename({"sample_id_1": "id1"}))
-    with pytest.raises(ga.InputError, match="none of the 3 pairs"):
-        ga.fit_whole_genome(cohort, model_of(), relatives=pairs.with_columns(sample_id_1=pl.lit("nobody"), kinship=1.0))
+    found = ga.fit_whole_genome(cohort, model_of("y", "gaps", "half"), relatives=pairs)
+    assert found.contributions["y"].tobytes() == fitted.contributions["y"].tobytes()
+    assert any("2 pairs of the cohort's samples have a kinship above" in note for note in found.notes)
+    table = draw_table(codes)
+    X = np.column_stack([np.ones(N), table["sex"], table["age"]])
+    y = oracle.project(X, table["y"].to_numpy())
+    Phi = np.eye(N)
+    for i, j, kinship in ((0, 1, 0.25), (1, 2, 0.3)):
+        Phi[i, j] = Phi[j, i] = 2 * kinship
+    left = [oracle.project(X, y / scale_of(cohort) - found.loco("y", name)) for name in ("1", "2", "3")]
+    expected = np.mean([e @ Phi @ e / (e @ e) for e in left])
+    factor = found.summary.filter(pl.col("trait") == "y")["factor"].item()
+    assert factor == pytest.approx(expected, rel=1e-5)  # the basis of covariates is kept in float32
+    res = ga.associate(cohort, ga.Linear(["y"], ["sex", "age"]), offsets=found)
+    calibrated = ga.calibrate(res, found).table
+    plain = (calibrated["method"] == "t") & calibrated["neg_log_10_p_value"].is_not_null()
+    assert plain.any()
+    rows = calibrated.filter(plain)
+    z, of = (norm.isf(10.0 ** -rows[name].to_numpy() / 2) for name in ("neg_log_10_p_value", "neg_log_10_p_calibrated"))
+    np.testing.assert_allclose(of * np.sqrt(factor), z, rtol=1e-5, atol=1e-5)  # columns of p are float32
+    assert calibrated.filter(~plain)["neg_log_10_p_calibrated"].is_null().all()
+    with pytest.raises(ga.PhenotypeError, match="without relatives="):
+        ga.calibrate(res, fitted)
+    with pytest.raises(ga.OutputError, match="already"):
+        ga.calibrate(ga.calibrate(res, found), found)
+
+
+def test_relatives_that_are_no_pairs(cohort):
+    pairs = pl.DataFrame({"sample_id_1": ["S0"], "sample_id_2": ["S1"], "kinship": [0.25]})
+    with pytest.raises(ga.InputError, match="SAMPLE_ID_1"):
+        ga.fit_whole_genome(cohort, model_of(), relatives=pairs.rename({"sample_id_1": "who"}))
+    nobody = pairs.with_columns(sample_id_1=pl.lit("x"), sample_id_2=pl.lit("z"))
+    with pytest.raises(ga.GenassocError, match="none of its samples"):
+        ga.fit_whole_genome(cohort, model_of(), relatives=nobody)
+
+
+def test_a_factor_does_not_carry_to_other_models(cohort):
+    pairs = pl.DataFrame({"sample_id_1": ["S0"], "sample_id_2": ["S1"], "kinship": [0.25]})
+    found = ga.fit_whole_genome(cohort, model_of("disease", outcome="binary"), relatives=pairs)
+    assert any("no factor is applied to binary traits" in note for note in found.notes)
+    assert found.summary["factor"].to_list() == [1.0]
+    res = ga.associate(cohort, ga.Logistic(["disease"], ["sex", "age"]), offsets=found)
+    with pytest.raises(ga.PhenotypeError, match="of linear rows only"):
+        ga.calibrate(res, found)
 
 
 def test_traits_that_do_not_fit_into_memory_at_once(cohort, fitted, monkeypatch):

@@ -23,7 +23,7 @@ from genassoc.verbs.from_config import make_cohort, make_model, make_store
 from genassoc.verbs.options import DEFAULT, RunOptions
 from genassoc.verbs.predictions import LIST, standing_predictions
 from genassoc.verbs.run_record import input_files, run_of
-from genassoc.verbs.whole_genome import families_among, fit_part, fit_whole_genome, identity_of, recorder_of
+from genassoc.verbs.whole_genome import fit_part, fit_whole_genome, identity_of, pairs_among, recorder_of
 
 _FILTERS = {"maf": predicates.maf_above, "missing": predicates.missing_below}
 _TAKEN = ("rank_normalise", "case_value")  # choices of an association that the regression has too
@@ -51,7 +51,7 @@ def step1(
     listed = out / LIST
     check_outputs([listed], [config.store, *config.tables, *config.step1_files.values(), *input_files(cohort)])
     recorder = recorder_of(cohort, model)
-    identity = run_of(identity_of(cohort, model, families_among(cohort, relatives)[0]))
+    identity = run_of(identity_of(cohort, model, pairs_among(cohort, relatives)[0]))
     if not options.restart:
         found = standing_predictions(out, identity, {"parameters": recorder.parameters, "inputs": recorder.inputs})
         if found is not None and found.same:

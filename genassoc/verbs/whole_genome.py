@@ -11,16 +11,19 @@ import numpy as np
 import polars as pl
 
 from genassoc.analyses.whole_genome.choices import WholeGenomeRegression
-from genassoc.analyses.whole_genome.folds import families_of
 from genassoc.analyses.whole_genome.frame import Fitted, Frame, Prior, SampleGroup, TraitFailure, TraitFit
 from genassoc.analyses.whole_genome.groups import check_variants, make_frame
 from genassoc.analyses.whole_genome.mixture import Mixture
 from genassoc.analyses.whole_genome.outcomes import OUTCOMES
+from genassoc.analyses.whole_genome.relatives import variance_ratio
+from genassoc.analyses.whole_genome.responses import response_of
 from genassoc.analyses.whole_genome.ridge import R, Ridge, RidgeBlocks
+from genassoc.analyses.whole_genome.sweeps import Basis
 from genassoc.analyses.whole_genome.usable import UsableVariants, Variation, block_spans
 from genassoc.data.analysis import RereadingAnalysis, State, SummedAnalysis, Sums
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.matching import family_column
+from genassoc.data.cohort.relatives import related_of
 from genassoc.data.forks import check_not_forked
 from genassoc.engine.executors import Executor, Threads, single_threaded_blas
 from genassoc.engine.parts import WorkFolder
@@ -30,7 +33,6 @@ from genassoc.engine.rereading import run_batches
 from genassoc.errors import InputError, PhenotypeError, PlanError
 from genassoc.progress import Progress, Silent
 from genassoc.provenance import Recorder
-from genassoc.shapes import Int64Array
 from genassoc.verbs.arguments import check_cohort, check_executor, kind_of
 from genassoc.verbs.predictions import WholeGenomePredictions
 from genassoc.verbs.run_record import inputs_of, run_of
@@ -61,8 +63,9 @@ def fit_whole_genome(
     model : WholeGenomeRegression
         Choices, never data.
     relatives : DataFrame, optional
-        Pairs of samples, as `genassoc.kinship` gives them (sample_id_1, sample_id_2; of a column ``kinship`` the pairs of the third degree
-        and closer): relatives come into one fold.
+        Pairs of samples, as `genassoc.kinship` gives them (sample_id_1, sample_id_2, kinship; those of the third degree and closer count).
+        Of quantitative traits the summary then has a ``factor``: what chi-squared of linear rows is to be divided by
+        (`genassoc.calibrate`). Predictions do not depend on it.
     work : path, optional
         A folder for what is finished: a killed run carries on from it. It is left there; without it all is kept in memory.
     executor : Serial, Threads, Dask, optional
@@ -151,20 +154,27 @@ class _Run:
     def predictions(self, relatives: pl.DataFrame | None) -> WholeGenomePredictions:
         """All passes, and what they give."""
         recorder = recorder_of(self.cohort, self.model)
-        frame, plan, found, names, notes, identity = self._framed(relatives, self.work)
+        frame, plan, found, names, notes, identity, pairs = self._framed(relatives, self.work)
         fitted = [self._fit(part, plan) for part in _batches(frame)]
+        if pairs is not None:
+            fitted = [_with_factors(part, self.cohort, self.model.outcome, pairs) for part in fitted]
         made = _result(self.cohort, frame, found, fitted, names, notes)
-        return replace(made, provenance=recorder.finish(run=run_of(identity), **made.provenance))
+        return replace(
+            made,
+            provenance=recorder.finish(
+                run=run_of(identity), relatives=0 if pairs is None else pairs.height, **made.provenance
+            ),
+        )
 
     def _framed(
         self, relatives: pl.DataFrame | None, work: WorkFolder | None
-    ) -> tuple[Frame, Plan, Variation, dict[str, str], list[str], str]:
-        """The frame with its blocks, and a task for each; the variants used, names of chromosomes, notes, the identity of the fit."""
-        families, notes = families_among(self.cohort, relatives)
+    ) -> tuple[Frame, Plan, Variation, dict[str, str], list[str], str, pl.DataFrame | None]:
+        """The frame with its blocks, and a task for each; the variants used, names of chromosomes, notes, the identity of the fit, related pairs."""
+        pairs, notes = pairs_among(self.cohort, relatives)
         with single_threaded_blas():
-            frame = make_frame(self.cohort, self.model, families)
+            frame = make_frame(self.cohort, self.model)
         autosomes, others = _autosomes(self.cohort)
-        identity = identity_of(self.cohort, self.model, families)
+        identity = identity_of(self.cohort, self.model, pairs)
         runs = [run for run in self.cohort.store.contig_runs() if run[0] in autosomes]
         if not runs:
             raise InputError(
@@ -184,7 +194,7 @@ class _Run:
         notes += _notes_of_variants(frame, found, others)
         plan = _plan(frame, f"{identity} {digest_of(found)}", self.cohort)
         names = {key: next(contig for contig, other in autosomes.items() if other == key) for key in used}
-        return frame, plan, found, names, notes, identity
+        return frame, plan, found, names, notes, identity, pairs
 
     def _usable(
         self, frame: Frame, runs: Sequence[tuple[str, int, int]], identity: str, work: WorkFolder | None
@@ -228,36 +238,47 @@ def recorder_of(cohort: Cohort, model: WholeGenomeRegression) -> Recorder:
     return Recorder(parameters={"model": choices, "variants": cohort.selection.describe()}, inputs=inputs_of(cohort))
 
 
-def identity_of(cohort: Cohort, model: WholeGenomeRegression, families: Int64Array | None) -> str:
-    """Hash of all that decides the predictions."""
-    related = "" if families is None else hashlib.sha256(families.tobytes()).hexdigest()[:16]
-    return fingerprint(cohort=cohort.fingerprint, model=repr(model), families=related, part="whole genome")
+def identity_of(cohort: Cohort, model: WholeGenomeRegression, pairs: pl.DataFrame | None) -> str:
+    """Of a fit: all on which its predictions and its factors depend."""
+    related = "" if pairs is None else hashlib.sha256(repr(pairs.rows()).encode()).hexdigest()[:16]
+    return fingerprint(cohort=cohort.fingerprint, model=repr(model), relatives=related, part="whole genome")
 
 
-def families_among(cohort: Cohort, relatives: pl.DataFrame | None) -> tuple[Int64Array | None, list[str]]:
-    """Numbers of families (N,) from pairs of relatives."""
+def pairs_among(cohort: Cohort, relatives: pl.DataFrame | None) -> tuple[pl.DataFrame | None, list[str]]:
+    """Related pairs of the cohort's samples (left, right, kinship), and what is said of them.
+
+    Raises
+    ------
+    InputError
+        The table lacks a column, or none of its samples is in the cohort.
+    """
     if relatives is None:
         return None, []
-    if not isinstance(relatives, pl.DataFrame) or not {"sample_id_1", "sample_id_2"} <= set(relatives.columns):
-        raise InputError(
-            "relatives is a DataFrame of pairs with the columns sample_id_1 and sample_id_2, as genassoc.kinship gives"
-        )
-    pairs = relatives.filter(pl.col("kinship") >= _RELATED) if "kinship" in relatives.columns else relatives
-    at = {str(name): i for i, name in enumerate(cohort.sample_ids)}
-    first, second = (
-        np.array([at.get(str(name), -1) for name in pairs[column]], dtype=np.int64)
-        for column in ("sample_id_1", "sample_id_2")
-    )
-    here = (first >= 0) & (second >= 0)
-    if pairs.height and not here.any():
-        raise InputError(
-            f"none of the {pairs.height:,} pairs of relatives is of two samples of the cohort ({pairs['sample_id_1'][0]}, ...; the cohort "
-            f"has {cohort.sample_ids[0]}, ...)"
-        )
-    families = families_of(cohort.n_samples, first[here], second[here])
-    away = int(np.count_nonzero(~here))
-    note = f"{int(here.sum()):,} pairs of relatives are kept in one fold each: {np.unique(families).size:,} families"
-    return families, [note + (f"; {away:,} pairs are of samples that are not in the cohort" if away else "")]
+    if not isinstance(relatives, pl.DataFrame):
+        raise InputError("relatives is a DataFrame of pairs and their kinship, as genassoc.kinship gives")
+    return related_of(cohort.sample_ids, relatives, _RELATED)
+
+
+def _with_factors(fitted: Fitted, cohort: Cohort, outcome: str, pairs: pl.DataFrame) -> Fitted:
+    """Fits with the ratio that relatives give linear tests; of outcomes that are no numbers it is only said."""
+    fits = []
+    for group, fit in fitted.fits:
+        null = next(null for null in group.nulls if null.name == fit.name)
+        loco = np.where(null.observed, fit.contributions.sum(axis=0) - fit.contributions, 0.0)
+        train = np.repeat(null.observed[None], len(loco), axis=0)
+        score = response_of(outcome, null).score(loco, train)
+        residuals = Basis.of(group.Q.astype(np.float64), null.observed).rest(score)
+        place = np.full(cohort.n_samples, -1)
+        place[group.samples] = np.arange(group.n)
+        first, second = place[pairs["left"].to_numpy()], place[pairs["right"].to_numpy()]
+        here = (first >= 0) & (second >= 0)
+        ratio = float(variance_ratio(residuals, first[here], second[here], pairs["kinship"].to_numpy()[here]).mean())
+        if outcome == "quantitative":
+            fits.append((group, replace(fit, factor=ratio)))
+        else:
+            note = f"by relatives alone lambda would be {ratio:.3f}; no factor is applied to {outcome} traits"
+            fits.append((group, replace(fit, notes=(*fit.notes, note))))
+    return replace(fitted, fits=tuple(fits))
 
 
 def _autosomes(cohort: Cohort) -> tuple[dict[str, str], dict[str, int]]:
