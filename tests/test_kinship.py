@@ -1,5 +1,6 @@
 """Kinship: PLINK 2's and KING's numbers, the truth of simulated families, the same bytes however it is run."""
 
+import re
 import shutil
 import subprocess
 import warnings
@@ -132,12 +133,18 @@ def test_the_standard_error_is_the_spread_of_unrelated_pairs():
     p = rng.beta(1, 2, 3000)[:, None]
     codes = rng.binomial(2, p, (3000, 300)).astype(np.uint8)
     cohort = whole_store(MemoryStore(codes, [f"S{i}" for i in range(300)], block_variants=512))
-    with pytest.warns(KinshipWarning, match="by chance"):
+    with pytest.warns(KinshipWarning, match="by chance") as warned:
         table = ga.kinship(cohort, min_kinship=None)
     counts = np.stack([(codes == code).sum(axis=1) for code in range(4)], axis=1)
-    expected = kinship_pairs.Frequencies.of(counts).standard_error
-    # 45,000 pairs, which share samples; the smaller of two numbers of heterozygotes shifts the estimate a little
-    assert table["kinship"].std() == pytest.approx(expected, rel=0.05)
+    of = kinship_pairs.Frequencies.of(counts)
+    # 45,000 pairs, which share samples
+    assert table["kinship"].std() == pytest.approx(of.standard_error, rel=0.05)
+    # the smaller of two numbers of heterozygotes shifts the estimate, here by half a standard error
+    assert table["kinship"].mean() == pytest.approx(of.unrelated_kinship, rel=0.1)
+    said = re.search(r"about ([\d,]+) pairs", str(warned[0].message))
+    # a normal's tail at three standard errors, of counts that are a little skewed, in samples that pairs share
+    found = int((table["kinship"] >= kinship_pairs.THIRD_DEGREE).sum())
+    assert found / 2 < int(said[1].replace(",", "")) < 2 * found
 
 
 # how it is run ----------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from memory_store import MemoryStore
 from oracles import kinship as oracle
 
 import genassoc as ga
+from genassoc.data.cohort.relatives import related_of
 from genassoc.errors import InputError, PhenotypeError, SampleMismatchError
 from genassoc.stats.unrelated import unrelated_set
 
@@ -130,6 +131,17 @@ def test_ids_that_join_family_and_sample(tmp_path):
     path = tmp_path / "kin.kin0"
     path.write_text("#FID1\tIID1\tFID2\tIID2\tKINSHIP\nG\tS1\tF\tS0\t0.25\n")
     assert cohort.keep_unrelated(path).sample_ids.tolist() == ["F_S0"]
+
+
+def test_pairs_that_are_there_twice_count_once(cohort):
+    again = pl.DataFrame(
+        {"sample_id_1": ["S1", "S0", "S4"], "sample_id_2": ["S0", "S1", "S4"], "kinship": [0.2, 0.1, 0.5]}
+    )
+    pairs, notes = related_of(cohort.sample_ids, pl.concat([KIN.select(again.columns), again]), 0.0442)
+    assert pairs.rows() == related_of(cohort.sample_ids, KIN, 0.0442)[0].rows()
+    assert any("1 rows above it are of a sample and itself" in note for note in notes)
+    assert any("2 rows above it are of a pair that is there already" in note for note in notes)
+    assert "S4" in cohort.keep_unrelated(pl.concat([KIN.select(again.columns), again])).sample_ids
 
 
 def test_bad_tables_are_said(cohort, tmp_path):

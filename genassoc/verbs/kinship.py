@@ -403,12 +403,15 @@ def _notes(
     used += f"; {elsewhere:,} on X, Y or MT were not used" if elsewhere else ""
     left_out = ", ".join(f"{reason}: {n:,}" for reason, n in counts.dropped.items() if n)
     notes = [used + (f"; left out by {left_out})" if left_out else ")")]
-    by_chance = [_expected(cohort.n_samples, bound / error) for bound in (THIRD_DEGREE, SECOND_DEGREE, FIRST_DEGREE)]
+    middle = frequencies.unrelated_kinship
+    by_chance = [
+        _expected(cohort.n_samples, (bound - middle) / error) for bound in (THIRD_DEGREE, SECOND_DEGREE, FIRST_DEGREE)
+    ]
     if by_chance[0] >= 1:
         safe = next((name for name, n in zip(("second", "first"), by_chance[1:]) if n < 1), "")
         notes.append(
-            f"at {frequencies.polymorphic:,} polymorphic variants about {by_chance[0]:,.0f} pairs of no relation reach a kinship of 0.0442, the "
-            "third degree, by chance (more if variants are in LD): "
+            f"at {frequencies.polymorphic:,} polymorphic variants about {by_chance[0]:,.0f} pairs of no relation would reach a kinship of 0.0442, the "
+            "third degree, by chance (more if variants are in LD, fewer if ancestries differ): "
             + (f"trust the {safe} degree and closer, or use more variants" if safe else "use more variants")
         )
     bare = np.flatnonzero(calls.totals[0] == 0)

@@ -23,6 +23,7 @@ from genassoc.shapes import BoolArray, Float32Array, Float64Array
 
 PREFIX = "step1"
 LIST = f"{PREFIX}_pred.list"
+DECIMALS = 9  # of predictions, in memory and in files
 _HUMAN = [str(number) for number in range(1, 23)]
 
 
@@ -82,7 +83,8 @@ class WholeGenomePredictions:
         parts = self.contributions[trait].astype(np.float64)
         others = [h for h, key in enumerate(self.chromosomes) if key != chromosome]
         observed = ~np.isnan(parts[0])
-        return np.where(observed, parts[others].sum(axis=0), np.nan)
+        # A billionth of a standard deviation, or of a log odds, is nothing: files hold the very same numbers, and give the same rows.
+        return np.where(observed, np.round(parts[others].sum(axis=0), DECIMALS), np.nan)
 
     @cached_property
     def tables(self) -> PredictionTables:
@@ -182,8 +184,8 @@ def _write_trait(predictions: WholeGenomePredictions, trait: str, names: list[st
 
 
 def _line(name: str, values: Float64Array, observed: BoolArray) -> bytes:
-    """A row: nine digits give a float32 back as it was."""
-    return f"{name} {' '.join(f'{value:.9g}' for value in values[observed].tolist())}\n".encode()
+    """A row: the shortest digits that give a number back as it was."""
+    return f"{name} {' '.join(map(repr, values[observed].tolist()))}\n".encode()
 
 
 def _rows(predictions: WholeGenomePredictions) -> list[tuple[str, str | None]]:

@@ -66,6 +66,16 @@ class Frequencies:
         a, b = -1 / (4 * self.het), 1 / (2 * self.het)
         return float(np.sqrt(max(a * a * self.squares + b * b * self.het_squares + 2 * a * b * self.products, 0.0)))
 
+    @property
+    def unrelated_kinship(self) -> float:
+        """The mean of KING-robust kinship of unrelated pairs: below 0, since the smaller of two counts of heterozygotes is divided by.
+
+        The mean of the smaller of two independent normals is a standard deviation over the root of pi below theirs. NaN without a polymorphic variant.
+        """
+        if not self.het:
+            return float("nan")
+        return -0.5 * float(np.sqrt(self.het_squares / np.pi)) / self.het
+
 
 @dataclass(frozen=True)
 class TiledCalls:

@@ -54,13 +54,30 @@ def related_of(
             f"{source}: none of its samples is in the cohort. Cohort: {first_few(sample_ids)}; there: {first_few(table[one].to_list())}"
         )
     within = (places[0] >= 0) & (places[1] >= 0)
-    notes = [
-        f"{int(within.sum()):,} pairs of the cohort's samples have a {column.lower()} above {max_kinship:g} in {source}"
-    ]
+    itself = within & (places[0] == places[1])
+    chosen = np.flatnonzero(within & ~itself)
+    chosen = chosen[_once(places[0][chosen], places[1][chosen], kinship[related][chosen])]
+    notes = [f"{chosen.size:,} pairs of the cohort's samples have a {column.lower()} above {max_kinship:g} in {source}"]
     if (n := int((~within).sum())) > 0:
         notes.append(f"{n:,} pairs above it have a sample that is not in the cohort, and count for nothing")
-    frame = {"left": places[0][within], "right": places[1][within], "kinship": kinship[related][within]}
+    if (n := int(itself.sum())) > 0:
+        notes.append(f"{n:,} rows above it are of a sample and itself, and count for nothing")
+    if (n := int(within.sum()) - int(itself.sum()) - chosen.size) > 0:
+        notes.append(
+            f"{n:,} rows above it are of a pair that is there already: of each pair the largest kinship counts"
+        )
+    frame = {"left": places[0][chosen], "right": places[1][chosen], "kinship": kinship[related][chosen]}
     return pl.DataFrame(frame), notes
+
+
+def _once(left: Int64Array, right: Int64Array, kinship: Float64Array) -> Int64Array:
+    """Rows (ascending) that hold each pair, in whichever order, once: the one of its largest kinship."""
+    low, high = np.minimum(left, right), np.maximum(left, right)
+    order = np.lexsort((-kinship, high, low))  # stable: of equal ones the first
+    low, high = low[order], high[order]
+    first = np.ones(order.size, dtype=bool)
+    first[1:] = (low[1:] != low[:-1]) | (high[1:] != high[:-1])
+    return np.sort(order[first])
 
 
 def _read(kin: "pl.DataFrame | str | Path") -> tuple[str, pl.DataFrame]:
