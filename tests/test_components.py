@@ -300,6 +300,17 @@ def test_dosages_are_taken_as_calls_and_counted(tmp_path):
     assert any("dosages" in note for note in found.notes)
 
 
+def test_whole_genome_regression_and_relationships_say_that_they_took_calls(tmp_path):
+    from dosage_cohort import made
+
+    cohort = made(tmp_path / "d.zarr", n_variants=120).cohort()
+    trait = next(name for name in cohort.phenotypes.columns if cohort.phenotypes.table[name].dtype.is_float())
+    fitted = ga.fit_whole_genome(cohort, ga.WholeGenomeRegression(traits=[trait], block_size=40))
+    assert any("of the variants have dosages: calls were taken" in note for note in fitted.notes)
+    state = ga.LinearMixed([trait]).prepare(cohort)
+    assert any("of the variants have dosages: calls were taken" in note for note in state.notes)
+
+
 @pytest.mark.filterwarnings("ignore:at 1,600 polymorphic variants")
 def test_the_fit_is_of_unrelated_samples(tmp_path):
     codes = CODES[:, :60].copy()

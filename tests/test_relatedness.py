@@ -108,6 +108,17 @@ def test_degrees_are_those_of_the_pedigree(tmp_path):
     assert sum(some.pairs) < sum(found.pairs) and some.n_samples == 200
 
 
+def test_families_are_no_ancestry_where_variants_are_too_few_to_tell_them(tmp_path):
+    families = {"siblings": 60, "trios": 30}
+    for n_variants, told in ((450, 1), (1200, 2)):
+        made = ga.simulate_families(240, n_variants, seed=5, families=families, fst=(0.0,), min_frequency=0.2)
+        made.write_store(tmp_path / f"{n_variants}")
+        cohort = ga.Cohort.align(tmp_path / f"{n_variants}", made.phenotypes)
+        found = relatedness.look_at(cohort, np.arange(240))
+        assert found.n_degrees == told and found.scores == ()
+        assert "second degree cannot be told by so few" in relatedness._nothing(found, ancestry=False)
+
+
 def test_beyond_so_many_samples_a_random_part_is_looked_at(cohorts, monkeypatch):
     monkeypatch.setattr(relatedness, "MOST_SAMPLES", 300)
     notes, _ = told(cohorts[1])

@@ -9,6 +9,7 @@ from genassoc.analyses.components.standardisation import Standardisation
 from genassoc.data.block import GenotypeBlock
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.contigs import MT, XY, X, Y
+from genassoc.data.cohort.dosed_variants import dosage_notes
 from genassoc.data.cohort.long_range_ld import known_build, outside_long_range_ld
 from genassoc.data.cohort.variant_selection import VariantSelection
 from genassoc.data.schema import NOT_OBSERVED
@@ -165,7 +166,7 @@ def variants_to_fit(
             + ("; ".join(f"{n:,} {reason}" for reason, n in total.items()) or "the store is empty")
         )
     return FittedVariants(
-        numbers, np.concatenate([part[1] for part in parts]), total, (*notes, *_dosages(cohort, numbers))
+        numbers, np.concatenate([part[1] for part in parts]), total, (*notes, *dosage_notes(cohort, numbers))
     )
 
 
@@ -196,21 +197,3 @@ def _outside(cohort: Cohort, long_range_ld: bool | None, build: str | None) -> t
         ]
     outside: pl.Expr = outside_long_range_ld(cohort, build)
     return cohort.keep_variants(outside), [f"regions of long-range LD left out: those of {known_build(cohort, build)}"]
-
-
-def _dosages(cohort: Cohort, numbers: Int64Array) -> list[str]:
-    if not cohort.has_dosages:
-        return []
-    block, n = cohort.store.block_variants, 0
-    for start in range(0, cohort.n_variants, block):
-        stop = min(start + block, cohort.n_variants)
-        chosen = numbers[np.searchsorted(numbers, start) : np.searchsorted(numbers, stop)] - start
-        if chosen.size:
-            n += int(np.count_nonzero(cohort.store.dosage_steps(start, stop)[chosen]))
-    return (
-        [
-            f"{n:,} of the variants have dosages: calls were taken for these, dosages within a tenth of a copy, the others as not observed"
-        ]
-        if n
-        else []
-    )

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from genassoc.analyses.kinship.pairs import DUPLICATE, FIRST_DEGREE, SECOND_DEGREE, joined, related_pairs
+from genassoc.analyses.kinship.pairs import DUPLICATE, FIRST_DEGREE, SECOND_DEGREE, related_pairs
 from genassoc.analyses.leading_components import MOST_COMPONENTS, LeadingComponents, leading_components
 from genassoc.analyses.pruning import Piece, Pruning, Window, prune_contig
 from genassoc.data import strangers
@@ -45,6 +45,7 @@ _LEAST_CHUNKS = 8
 _LEAST_MAF, _MOST_MISSING = 0.1, 0.05
 _PRUNING = Pruning(0.2, Window(100, True))
 _PAIRED = 256  # samples all of whose pairs tell how kinship of unrelated ones spreads
+_LOST = 0.05  # share of the samples that may be lost where components are of those without relatives
 _HELD = 0.5  # share of a component's reliable variance that covariates must explain
 _DEGREES = ("duplicates or identical twins", "first degree", "second degree")
 _CACHED, _MOST_CACHED, _MOST_BYTES = "structure", 200, 2**20
@@ -168,7 +169,8 @@ def structure_of(cohort: Cohort, model: AssociationModel, options: RunOptions) -
     found = look_at(cohort, analysed, options.n_threads)
     notes = [*_of_relatives(found, cohort, model), *_of_components(found, design.X[analysed], cohort, model)]
     options.say(notes)
-    return Structure(tuple(notes), {"structure": found.record()}, tuple(notes) or (_nothing(found),))
+    lines = notes if sum(found.pairs) else [*notes, _nothing(found, ancestry=bool(notes))]
+    return Structure(tuple(notes), {"structure": found.record()}, tuple(lines))
 
 
 def _has_a_trait(cohort: Cohort, model: AssociationModel) -> BoolArray:
@@ -190,7 +192,7 @@ def look_at(cohort: Cohort, analysed: Int64Array, threads: int | None = None) ->
     analysed : int64 array (n,)
         Positions among the cohort's samples.
     """
-    key = hashlib.sha256(f"1 {NUMBERS} {cohort.store.fingerprint} {cohort.n_samples} ".encode())
+    key = hashlib.sha256(f"2 {NUMBERS} {cohort.store.fingerprint} {cohort.n_samples} ".encode())
     key.update(np.ascontiguousarray(cohort.sample_index[analysed]).tobytes())
     file = _cache_file(key.hexdigest())
     kept = None if file is None else _kept(file, int(analysed.size))
@@ -221,12 +223,16 @@ def _look(cohort: Cohort, analysed: Int64Array, threads: int | None) -> Look:
     least = degrees[:n_degrees]
     above = [int(np.count_nonzero(pairs.kinship >= bound)) for bound in least] + [0] * (3 - n_degrees)
     counts = (above[0], max(above[1] - above[0], 0), max(above[2] - above[1], 0))
-    related = pairs.take(pairs.kinship >= least[-1]) if least else joined([])
+    look = Look(n, int(some.size), block.n_variants, counts, n_degrees)
+    # Components of families are none of ancestry: close relatives go, and with them whom chance makes alike, while these are few.
+    apart = [bound for bound, chance in zip(degrees, by_chance) if chance < _LOST * some.size]
+    if len(apart) < 2:
+        return look
+    related = pairs.take(pairs.kinship >= apart[-1])
     kept = unrelated_set(int(some.size), related.left, related.right, related.kinship).keep
     alone = np.flatnonzero(kept)
     if alone.size > _MOST_FOR_COMPONENTS:
         alone = np.sort(rng.choice(alone, _MOST_FOR_COMPONENTS, replace=False))
-    look = Look(n, int(some.size), block.n_variants, counts, n_degrees)
     if alone.size < _LEAST_FOR_COMPONENTS:
         return look
     of_alone = take_samples(block, alone)
@@ -357,24 +363,26 @@ def _of_components(found: Look, X: Float64Array, cohort: Cohort, model: Associat
     shown = ", ".join(f"{value:.2f}" for value in R2)
     more = ", in step 1 and here" if cohort.offsets is not None else ""
     which = "component is" if components.n == 1 else "components are"
+    alone = "without relatives" if found.n_degrees == 3 else "without near relatives, as far as so few variants tell them"
     yield (
-        f"ancestry: {components.n} leading {which} clear in {found.n_variants:,} variants of {len(found.samples):,} unrelated samples, and the covariates "
+        f"ancestry: {components.n} leading {which} clear in {found.n_variants:,} variants of {len(found.samples):,} samples {alone}, and the covariates "
         f"hold {'none' if lacking.all() else 'not all'} of them (R2 {shown}): a trait that differs by ancestry gives p values that are too small. Give "
         f"principal components (genassoc pca) as covariates{more}"
     )
 
 
-def _nothing(found: Look) -> str:
-    """That nothing was found, and how far that goes."""
+def _nothing(found: Look, ancestry: bool) -> str:
+    """That no relatives were found, and how far that goes; and nothing of ancestry, if there is no line of it."""
     if not found.n_variants:
         return "relatives and ancestry: not looked at, too few common variants are there"
     kinds = _listed([*_DEGREES[: found.n_degrees]])
-    components = (
-        ""
-        if not found.reliability
-        else f"; the covariates hold the {len(found.reliability)} leading components of ancestry"
-    )
-    return f"relatives: none {'of ' + kinds if kinds else 'that could be told'} among {found.n_looked_at:,} samples (by {found.n_variants:,} variants){components}"
+    further = _listed([*_DEGREES[found.n_degrees :]])
+    untold = f"; {further} cannot be told by so few" if further and kinds else ""
+    components = ""
+    if found.reliability and not ancestry:
+        components = f"; the covariates hold the {len(found.reliability)} leading components of ancestry"
+    what = f"none of {kinds}" if kinds else "none that could be told"
+    return f"relatives: {what} among {found.n_looked_at:,} samples (by {found.n_variants:,} variants{untold}){components}"
 
 
 def _listed(words: Sequence[str]) -> str:

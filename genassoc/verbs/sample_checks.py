@@ -199,7 +199,7 @@ def _males_by_y(n_y: Array, all_y: int, by_x: Array) -> tuple[BoolArray | None, 
     males = n_y[by_x == MALE]
     usual = float(np.median(males)) if males.size else 0.0
     if usual < LEAST_CALLS:
-        why = "nobody is male by F" if not males.size else "males by F have hardly any calls on Y"
+        why = "nobody is male by F" if not males.size else f"males by F have fewer than {LEAST_CALLS} calls there"
         return None, [f"{all_y:,} variants on Y, but {why}: sexes are told from X alone"]
     return np.asarray(n_y > Y_SHARE * usual), [
         f"{all_y:,} variants on Y: calls on more than {Y_SHARE * usual:,.0f} of them are a male's"

@@ -22,6 +22,7 @@ from genassoc.analyses.whole_genome.sweeps import Basis
 from genassoc.analyses.whole_genome.usable import UsableVariants, Variation, block_spans
 from genassoc.data.analysis import RereadingAnalysis, State, SummedAnalysis, Sums
 from genassoc.data.cohort.cohort import Cohort
+from genassoc.data.cohort.dosed_variants import dosage_notes
 from genassoc.data.cohort.matching import family_column
 from genassoc.data.cohort.relatives import related_of
 from genassoc.data.forks import check_not_forked
@@ -193,7 +194,7 @@ class _Run:
         used = [keys[h] for h in dict.fromkeys(block.chromosome for block in blocks)]
         blocks = tuple(replace(block, chromosome=used.index(keys[block.chromosome])) for block in blocks)
         frame = replace(frame, blocks=blocks, chromosomes=tuple(used))
-        notes += _notes_of_variants(frame, found, others)
+        notes += [*_notes_of_variants(frame, found, others), *dosage_notes(self.cohort, found.varying)]
         plan = _plan(frame, f"{identity} {digest_of(found)}", self.cohort)
         names = {key: next(contig for contig, other in autosomes.items() if other == key) for key in used}
         return frame, plan, found, names, notes, identity, pairs

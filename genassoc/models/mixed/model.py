@@ -5,13 +5,14 @@ of the relationships K for each pattern of missing phenotypes (`genassoc.stats.m
 K is diagonal, and REML is maximised there (`genassoc.kernels.likelihoods.mixed`), as GEMMA does.
 """
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import ClassVar, Literal
 
 import numpy as np
 
 from genassoc.data.block import Block
 from genassoc.data.cohort.cohort import Cohort
+from genassoc.data.cohort.dosed_variants import autosomal_variants, dosage_notes
 from genassoc.data.cohort.kinship import matrix_of
 from genassoc.data.phenotypes.design import Kind
 from genassoc.data.phenotypes.kinship import Kinship, Scaling
@@ -114,7 +115,7 @@ class LinearMixed(Choices):
         design = cohort.design(self.traits, self.covariates, kind=self.outcome)
         kinship = cohort.kinship or self.relationships().at("" if not self.loco else "all")
         columns, width = np.asarray(cohort.block_columns), int(cohort.block_width)
-        return prepare(
+        state = prepare(
             design,
             matrix_of(cohort, kinship),
             columns,
@@ -123,6 +124,10 @@ class LinearMixed(Choices):
             whole=self.test == "lrt",
             ranks=self.rank_normalise,
         )
+        if kinship.scaling is None:
+            return state
+        of_calls = [f"relationships: {note}" for note in dosage_notes(cohort, autosomal_variants(cohort))]
+        return replace(state, notes=(*state.notes, *of_calls))
 
     @by_genetic_model
     def block(self, state: MixedState, block: Block) -> BlockResult:
