@@ -11,11 +11,12 @@ from click.testing import CliRunner
 
 import genassoc as ga
 from genassoc.cli.commands import app
-from genassoc.data.cohort.kinship import with_kinship
+from genassoc.data.cohort.kinship import standardised_pieces, with_kinship
 from genassoc.data.cohort.variant_lists import read_variants
 from genassoc.data.integrity import FileDigest
 from genassoc.errors import InputError
 from genassoc.verbs.component_files import read_components
+from genassoc.verbs.relationships import related
 from genassoc.verbs.step1 import summary_lines
 from genassoc.verbs.stores import whole_store
 
@@ -175,3 +176,16 @@ def test_step1_refuses_before_any_work(folder, tmp_path):
                 app, ["step1", str(tmp_path / "gwas.toml"), "--out", str(tmp_path / "L")], catch_exceptions=False
             )
         assert not (tmp_path / "L").exists()
+
+
+def test_a_matrix_in_another_order_is_told(folder):
+    cohort = ga.Cohort.align(ga.open_store(folder / "st.zarr"), folder / "ph.tsv", sample_id="IID")
+    own = cohort.store.n_samples
+    block = cohort.read(0, 400)
+    Z = np.concatenate(list(standardised_pieces(block, "standardised", 0.01)))[:, :own].astype(float)
+    kinship = Z.T @ Z / len(Z)
+    at = np.roll(np.arange(own), 1)
+    model = ga.LinearMixed(traits=["t"])
+    assert not any("does not go with" in note for note in related(cohort, model, kinship).notes)
+    assert any("another order" in note for note in related(cohort, model, kinship[np.ix_(at, at)]).notes)
+    assert related(cohort, model, np.eye(own)).notes == cohort.notes  # says nothing of pairs
