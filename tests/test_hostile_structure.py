@@ -12,11 +12,12 @@ from click.testing import CliRunner
 import genassoc as ga
 from genassoc.cli.commands import app
 from genassoc.data.cohort.kinship import standardised_pieces, with_kinship
+from genassoc.data.cohort.offset_tables import with_offsets
 from genassoc.data.cohort.variant_lists import read_variants
 from genassoc.data.integrity import FileDigest
 from genassoc.errors import InputError
 from genassoc.verbs.component_files import read_components
-from genassoc.verbs.relationships import related
+from genassoc.verbs.relationships import n_patterns, related
 from genassoc.verbs.step1 import summary_lines
 from genassoc.verbs.stores import whole_store
 
@@ -189,3 +190,12 @@ def test_a_matrix_in_another_order_is_told(folder):
     assert not any("does not go with" in note for note in related(cohort, model, kinship).notes)
     assert any("another order" in note for note in related(cohort, model, kinship[np.ix_(at, at)]).notes)
     assert related(cohort, model, np.eye(own)).notes == cohort.notes  # says nothing of pairs
+
+
+def test_the_mixed_model_counts_patterns_of_traits_with_offsets_by_chromosome(folder):
+    cohort = ga.Cohort.align(ga.open_store(folder / "st.zarr"), folder / "ph.tsv", sample_id="IID")
+    tables = {
+        name: pl.DataFrame({"IID": cohort.sample_ids.tolist(), "t": np.linspace(0, size, cohort.n_samples)})
+        for name, size in (("1", 1.0), ("2", 2.0))
+    }
+    assert n_patterns(with_offsets(cohort, tables, ["t"], "quantitative"), ga.LinearMixed(traits=["t"])) == 1
