@@ -1,15 +1,12 @@
 """The Python of docs/dosages.md, from top to bottom, on files as an imputation server writes them."""
 
-import re
-from pathlib import Path
-
 import numpy as np
 import pytest
+from pages import run_page
 from vcf_texts import write_bgzf
 
 import genassoc as ga
 
-PAGE = Path(__file__).parents[1] / "docs" / "dosages.md"
 N, V = 40, 60
 HEADER = """##fileformat=VCFv4.2
 ##contig=<ID=chr{contig}>
@@ -54,11 +51,7 @@ def test_the_page_runs(tmp_path, monkeypatch, capsys):
     people = [f"S{i}\t{rng.normal():.4f}\t{rng.integers(20, 80)}\t{1 + i % 2}" for i in range(N)]
     (tmp_path / "phenotypes.tsv").write_text("\n".join(["IID\tldl\tage\tsex", *people]) + "\n")
     monkeypatch.chdir(tmp_path)
-    names = {}
-    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
-    assert len(blocks) == 3
-    for block in blocks:
-        exec(compile(block, PAGE.name, "exec"), names)
+    names = run_page("dosages.md", 3)
     table, quality = names["results"].table, ga.variant_qc(names["cohort"])["info"]
     assert quality.len() == 2 * V and V < table.height == (quality >= 0.3).sum() < 2 * V
     assert (table["info"] >= 0.3).all() and (table["info_source"] == 0.9).all()

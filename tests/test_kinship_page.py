@@ -1,14 +1,10 @@
 """The Python of docs/structure/kinship.md, from top to bottom, on a cohort with families."""
 
-import re
-from pathlib import Path
-
 import polars as pl
 import pytest
+from pages import run_page
 
 import genassoc as ga
-
-PAGE = Path(__file__).parents[1] / "docs" / "structure" / "kinship.md"
 
 
 @pytest.mark.integration
@@ -22,11 +18,7 @@ def test_the_page_runs(tmp_path, monkeypatch, capsys):
     )  # fmt: skip
     made.write_store("cohort.zarr")
     made.phenotypes.write_csv("phenotypes.tsv", separator="\t")
-    names: dict[str, object] = {}
-    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
-    assert len(blocks) == 4
-    for block in blocks:
-        exec(compile(block, PAGE.name, "exec"), names)
+    names = run_page("structure/kinship.md", 4)
     assert "related to" in capsys.readouterr().out
     assert (tmp_path / "kinship.png").stat().st_size > 10_000
     kin, unrelated, both = names["kin"], names["unrelated"], names["both"]

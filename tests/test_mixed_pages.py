@@ -1,13 +1,9 @@
 """The Python of docs/models/mixed.md and docs/structure/heritability.md, from top to bottom, on a small cohort of families."""
 
-import re
-from pathlib import Path
-
 import polars as pl
 import pytest
 import related_cohort
-
-DOCS = Path(__file__).parents[1] / "docs"
+from pages import run_page
 
 
 @pytest.mark.integration
@@ -19,11 +15,7 @@ def test_the_page_runs(page, n, tmp_path, monkeypatch):
     names = pl.read_csv(table, separator="\t", null_values="NA").rename({"q": "ldl", "x": "age"})
     names.with_columns(t2d=(pl.col("h") > 2.5).cast(pl.Int64)).write_csv(tmp_path / "phenotypes.tsv", separator="\t")
     monkeypatch.chdir(tmp_path)
-    known = {}
-    blocks = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.S)
-    assert len(blocks) == n
-    for block in blocks:
-        exec(compile(block, page, "exec"), known)  # the page's own text
+    known = run_page(page, n)
     if "table" in known:
         assert known["table"]["h2_liability"].is_not_null().to_list() == [False, True]
         assert known["fast"]["method"].to_list() == ["he_randomised"]

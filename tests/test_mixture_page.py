@@ -1,14 +1,10 @@
 """The Python of docs/structure/mixture.md, from top to bottom, on a simulated cohort."""
 
-import re
-from pathlib import Path
-
 import numpy as np
 import pytest
+from pages import run_page
 
 import genassoc as ga
-
-PAGE = Path(__file__).parents[1] / "docs" / "structure" / "mixture.md"
 
 
 @pytest.mark.integration
@@ -21,11 +17,7 @@ def test_the_page_runs(tmp_path, monkeypatch):
     made.write_store(tmp_path / "cohort.zarr")
     made.phenotypes.rename({"death_time": "days"}).write_csv(tmp_path / "phenotypes.tsv", separator="\t")
     monkeypatch.chdir(tmp_path)
-    names = {}
-    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
-    assert len(blocks) == 3
-    for block in blocks:
-        exec(compile(block, PAGE.name, "exec"), names)  # the page's own text
+    names = run_page("structure/mixture.md", 3)
     factor = names["predictions"].summary["factor"].item()
     assert 0.3 < factor < 1.5 and factor != 1.0
     assert names["calibrated"].table["neg_log_10_p_calibrated"].drop_nulls().len() > 500

@@ -1,15 +1,11 @@
 """The Python of docs/structure/pca.md, from top to bottom, on simulated families of two populations."""
 
-import re
-from pathlib import Path
-
 import numpy as np
 import polars as pl
 import pytest
+from pages import run_page
 
 import genassoc as ga
-
-PAGE = Path(__file__).parents[1] / "docs" / "structure" / "pca.md"
 
 
 @pytest.mark.integration
@@ -25,11 +21,7 @@ def test_the_page_runs(tmp_path, monkeypatch, capsys):
         phenotypes = "phenotypes" if name == "cohort" else name
         table.select("IID", "ldl", "age", "sex").write_csv(tmp_path / f"{phenotypes}.tsv", separator="\t")
     monkeypatch.chdir(tmp_path)
-    names = {}
-    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
-    assert len(blocks) == 3
-    for block in blocks:
-        exec(compile(block, PAGE.name, "exec"), names)  # the page's own text
+    names = run_page("structure/pca.md", 3)
     assert "variance explained" in capsys.readouterr().out
     pcs = names["pcs"]
     assert 0 < pcs.fitted.sum() < 160

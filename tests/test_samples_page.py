@@ -1,15 +1,11 @@
 """The Python of docs/structure/samples.md, from top to bottom, on a simulated cohort."""
 
-import re
-from pathlib import Path
-
 import numpy as np
 import polars as pl
 import pytest
+from pages import run_page
 
 import genassoc as ga
-
-PAGE = Path(__file__).parents[1] / "docs" / "structure" / "samples.md"
 
 
 @pytest.mark.integration
@@ -26,11 +22,7 @@ def test_the_page_runs(tmp_path, monkeypatch, capsys):
     )
     table.write_csv(tmp_path / "phenotypes.tsv", separator="\t")
     monkeypatch.chdir(tmp_path)
-    names = {}
-    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
-    assert len(blocks) == 5
-    for block in blocks:
-        exec(compile(block, PAGE.name, "exec"), names)  # the page's own text
+    names = run_page("structure/samples.md", 5)
     assert "1 sex_conflict" in capsys.readouterr().out
     assert names["cohort"].ledger.filter(pl.col("reason") == "sex_conflict").height == 1
     assert names["certain"].n_samples <= names["cohort"].n_samples < 200

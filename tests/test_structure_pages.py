@@ -1,15 +1,11 @@
 """The Python of docs/structure/pruning.md and warnings.md, from top to bottom, on a simulated cohort."""
 
-import re
-from pathlib import Path
-
 import pytest
+from pages import run_page
 
 import genassoc as ga
 from genassoc.formats.vcf.writer import write_vcf
 from genassoc.verbs import relatedness
-
-PAGES = Path(__file__).parents[1] / "docs" / "structure"
 
 
 @pytest.mark.integration
@@ -22,11 +18,7 @@ def test_the_page_runs(page, n_blocks, tmp_path, monkeypatch, capsys, genassoc):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(relatedness, "base_folder", lambda: tmp_path)
     assert genassoc("prune", "cohort.zarr", "--out", "pruned.tsv", "--r2", "0.1", "--window", "1000kb")[0] == 0
-    blocks = re.findall(r"```python\n(.*?)```", (PAGES / page).read_text(encoding="utf-8"), re.S)
-    assert len(blocks) == n_blocks
-    names = {}
-    for block in blocks:
-        exec(compile(block, page, "exec"), names)  # the page's own text
+    names = run_page(f"structure/{page}", n_blocks)
     if page == "pruning.md":
         assert "of 2,000 variants kept: r2 at most 0.1 within 1,000 kb" in capsys.readouterr().out
         assert 0 < len(names["listed"]) < 2000

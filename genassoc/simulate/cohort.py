@@ -19,6 +19,7 @@ from genassoc.simulate.genotypes import (
     generator,
     share_out,
 )
+from genassoc.simulate.simulated import Simulated
 from genassoc.simulate.traits import draw_traits
 
 _SINGLE_BASES = ("A", "C", "G", "T")
@@ -27,7 +28,7 @@ _FIRST_ID = 9_000_000_001  # beyond dbSNP's numbers, so that no simulated varian
 
 
 @dataclass(frozen=True, kw_only=True)
-class SimulatedCohort:
+class SimulatedCohort(Simulated):
     """A cohort whose truth is known. Made by `simulate_cohort`.
 
     Attributes
@@ -54,25 +55,10 @@ class SimulatedCohort:
         Mean share of calls not observed.
     """
 
-    sample_ids: tuple[str, ...]
-    contigs: dict[str, int]
-    variants: pl.DataFrame
     ancestry: Float64Array
     phenotypes: pl.DataFrame
     truth: pl.DataFrame
-    seed: int
-    missing_rate: float
     genotypes: Genotypes = field(repr=False)
-
-    @property
-    def n_samples(self) -> int:
-        """N."""
-        return len(self.sample_ids)
-
-    @property
-    def n_variants(self) -> int:
-        """Variants of all chromosomes."""
-        return self.variants.height
 
     def blocks(self) -> Iterator[tuple[pl.DataFrame, GenotypeBlock]]:
         """Runs of variants (rows of `variants`) with their calls, in order; none crosses a chromosome.

@@ -2,15 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from genassoc.data.block import GenotypeBlock
 from genassoc.data.forks import check_not_forked
-from genassoc.data.store.store import GenotypeStore
-from genassoc.data.store.writer import write_store
 from genassoc.shapes import Float64Array
 from genassoc.simulate.cohort import describe, named
 from genassoc.simulate.family_traits import SimulatedTrait, draw_family_traits
@@ -25,10 +22,11 @@ from genassoc.simulate.genotypes import (
 )
 from genassoc.simulate.inheritance import FamilyGenotypes
 from genassoc.simulate.pedigree import Pedigree, draw_pedigree, first_sample_of, numbers_of_families
+from genassoc.simulate.simulated import Simulated
 
 
 @dataclass(frozen=True, kw_only=True)
-class SimulatedFamilies:
+class SimulatedFamilies(Simulated):
     """A cohort with families and populations. Made by `simulate_families`.
 
     Attributes
@@ -57,27 +55,12 @@ class SimulatedFamilies:
     missing_rate : float
     """
 
-    sample_ids: tuple[str, ...]
-    contigs: dict[str, int]
-    variants: pl.DataFrame
     samples: pl.DataFrame
     phenotypes: pl.DataFrame
     relatives: pl.DataFrame
     truth: pl.DataFrame
     genetic_values: pl.DataFrame
-    seed: int
-    missing_rate: float
     genotypes: FamilyGenotypes = field(repr=False)
-
-    @property
-    def n_samples(self) -> int:
-        """N."""
-        return len(self.sample_ids)
-
-    @property
-    def n_variants(self) -> int:
-        """Variants of all chromosomes."""
-        return self.variants.height
 
     def blocks(self) -> Iterator[tuple[pl.DataFrame, GenotypeBlock]]:
         """Runs of variants (rows of `variants`) with their calls, in order; none crosses a chromosome.
@@ -86,23 +69,6 @@ class SimulatedFamilies:
         """
         for block in self.genotypes.blocks(self.missing_rate):
             yield self.variants[block.start : block.start + block.n_variants], block
-
-    def write_store(self, path: str | Path, *, overwrite: bool = False) -> GenotypeStore:
-        """Write the genotypes as a store, which `genassoc.export` writes as BED, VCF and others.
-
-        Raises
-        ------
-        OutputError
-            Something is there already, or the folder cannot be written.
-        """
-        table = self.variants.drop("variant_id")
-        attributes = {
-            "contig_lengths": self.contigs,
-            "simulated": {"seed": self.seed, "missing_rate": self.missing_rate},
-        }
-        blocks = (block for _, block in self.blocks())
-        write_store(path, self.sample_ids, blocks, table, attributes=attributes, overwrite=overwrite)
-        return GenotypeStore.open(path)
 
     def realised_kinship(self) -> pl.DataFrame:
         """`relatives` with what their genomes have in common: ``ibd0, ibd1, ibd2`` and ``realised_kinship``.
