@@ -199,3 +199,8 @@ def test_the_mixed_model_counts_patterns_of_traits_with_offsets_by_chromosome(fo
         for name, size in (("1", 1.0), ("2", 2.0))
     }
     assert n_patterns(with_offsets(cohort, tables, ["t"], "quantitative"), ga.LinearMixed(traits=["t"])) == 1
+
+
+def test_a_simulated_heritability_is_a_number():
+    with pytest.raises(ValueError, match="h2"):
+        ga.SimulatedTrait(h2=float("nan"))
