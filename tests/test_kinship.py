@@ -358,7 +358,7 @@ def test_the_command(store, genassoc, tmp_path, everything):
     assert code == 0
     kept = ids.read_text().split()
     assert kept == whole_store(store).keep_unrelated(everything, 0.2).sample_ids.tolist()
-    assert f"{ids}: {len(kept):,} samples of which no two are related so" in printed and 500 < len(kept) < 560
+    assert f"{ids}: {len(kept):,} samples of which no two have a kinship above 0.2" in printed and 500 < len(kept) < 560
     expected = everything.filter(pl.col("kinship") >= 0.2)
     assert f"{out}: {expected.height:,} pairs" in printed and "duplicate" in printed and "standard error" in printed
     read = pl.read_csv(out, separator="\t", schema_overrides={"sample_id_1": pl.String, "sample_id_2": pl.String})

@@ -62,6 +62,14 @@ def rows_of(families, trait):
     return here, y[here], X, G
 
 
+def test_a_likelihood_ratio_of_few_samples_is_said_to_be_one(results):
+    said = {
+        test: [note for note in found.provenance["notes"] if "of large samples" in note]
+        for test, found in results.items()
+    }
+    assert said["wald"] == [] and len(said["lrt"]) == 2 and "the 160 of q" in said["lrt"][0]
+
+
 @pytest.mark.parametrize("trait", ["q", "part"])
 def test_rows_are_those_of_dense_algebra(families, results, trait):
     here, y, X, G = rows_of(families, trait)
