@@ -121,13 +121,20 @@ def test_the_record_of_other_files_says_nothing(cohort, fitted, tmp_path):
     res = ga.associate(one, ga.Logistic(["disease"]), offsets={"disease": path})
     assert res.provenance["notes"]
     res = ga.associate(one, ga.Linear(["y"]), offsets=tmp_path)
-    assert any("is the record of other predictions than step1_1.loco" in note for note in res.provenance["notes"])
+    assert any("is the record of other predictions than those in" in note for note in res.provenance["notes"])
+    elsewhere = tmp_path / "copied"
+    elsewhere.mkdir()
+    for file in tmp_path.glob("step1*"):
+        (elsewhere / file.name).write_bytes(file.read_bytes())
+    path.write_text("FID_IID S0_S0\n1 NA\n")  # the list of the copy names it, and it is not read
+    assert ga.associate(one, ga.Linear(["y"]), offsets=elsewhere).table.height > 0
     record = tmp_path / "step1_pred.list.provenance.json"
     record.write_text(record.read_text()[:-40])
     with pytest.raises(ga.InputError, match="no record of provenance"):
         ga.associate(one, ga.Linear(["y"]), offsets=tmp_path)
-    record.unlink()  # as REGENIE's
-    assert ga.associate(one, ga.Linear(["y"]), offsets=tmp_path).table.height > 0
+    record.unlink()  # as REGENIE's: its names count
+    with pytest.raises(ga.GenassocError, match=r"no prediction|no sample"):
+        ga.associate(one, ga.Linear(["y"]), offsets=tmp_path)
 
 
 def test_ids_with_underscores_and_families_are_found_again(cohort, tmp_path):

@@ -233,6 +233,12 @@ def test_r2_of_nothing_is_named(cohort, fitted):
     assert 0.5 / 127 < found.summary["r2"].mean() < 3 * 7 / 127
 
 
+def test_blocks_of_more_variants_than_samples_are_named(cohort):
+    few = cohort.keep_samples([f"S{i}" for i in range(39)])
+    found = ga.fit_whole_genome(few, model_of())
+    assert any("fewer samples (39) than a block has variants (40)" in note for note in found.notes)
+
+
 def test_traits_named_twice_by_a_range(cohort):
     with pytest.raises(ga.PhenotypeError, match="named twice: 'PC1'"):
         ga.fit_whole_genome(

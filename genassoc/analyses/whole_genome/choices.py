@@ -34,8 +34,8 @@ class WholeGenomeRegression:
         What is assumed of the effects. "ridge": all variants have one, as REGENIE's step 1 assumes. "mixture": few variants have large
         effects and the others small ones, as BOLT-LMM and LDAK-KVIK assume; docs/structure/mixture.md says when to choose it.
     block_size : int
-        Variants of a block, which never holds two chromosomes; at least 10 of the ridge. Small blocks are many, and of many blocks in few
-        samples the r2 of the summary is too good (`WholeGenomePredictions`).
+        Variants of a block, which never holds two chromosomes; at least 10 of the ridge, and fewer than there are samples. Small blocks are
+        many, and of many blocks in few samples the r2 of the summary is too good (`WholeGenomePredictions`).
     folds : int, "loocv" or "auto"
         Into how many groups of samples predictions are cross-validated; "loocv": each sample is predicted from all others. "auto":
         5, but "loocv" for a binary trait with fewer than 50 cases or controls.

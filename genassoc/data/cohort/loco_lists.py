@@ -7,6 +7,7 @@ from pathlib import Path
 
 from genassoc.data.phenotypes.columns import listed
 from genassoc.errors import InputError
+from genassoc.provenance import sidecar
 
 LOCO = "FID_IID"
 _PATH = 255  # characters of a path in a message
@@ -62,6 +63,7 @@ def pred_list(path: Path) -> dict[str, Path] | None:
     if not named and (len(first) != 2 or not is_file(_moved(path, first[1]))):
         return None
     found: dict[str, Path] = {}
+    own = is_file(sidecar(path))
     for number, line in enumerate(text_lines(path), 1):
         fields = line.split()
         if not fields:
@@ -72,7 +74,7 @@ def pred_list(path: Path) -> dict[str, Path] | None:
             )
         if fields[0] in found:
             raise InputError(f"{path}, line {number}: the trait {fields[0]} is listed twice")
-        found[fields[0]] = _moved(path, fields[1])
+        found[fields[0]] = _moved(path, fields[1], own)
     return found
 
 
@@ -98,7 +100,11 @@ def list_in(path: Path) -> Path:
     return lists[0]
 
 
-def _moved(path: Path, name: str) -> Path:
-    """The file that a list names, or the one of that name beside the list, where both were moved."""
+def _moved(path: Path, name: str, own: bool = False) -> Path:
+    """The file that a list names, or the one of that name beside the list, where both were moved.
+
+    Beside ``own`` lists, which genassoc wrote, the one beside it comes first: of a copied folder the names still lead to the old one.
+    """
     beside = [path.parent / name, path.parent / Path(name).name]
-    return next((file for file in (Path(name), *beside) if is_file(file)), Path(name))
+    places = [*beside[::-1], Path(name)] if own else [Path(name), *beside]
+    return next((file for file in places if is_file(file)), Path(name))

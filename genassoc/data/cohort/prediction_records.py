@@ -59,7 +59,8 @@ def recorded_traits(
                 break
             if listed is not None:
                 notes.append(
-                    f"{record.path} is the record of other predictions than {file.name}: what these are of is not known from it"
+                    f"{record.path} is the record of other predictions than those in {file}: written by another program, or changed "
+                    "since. Whether they are of the model's traits is not known"
                 )
     return found, list(dict.fromkeys(notes))
 
@@ -74,13 +75,14 @@ def _traits_of(record: Record) -> RecordedTraits | None:
 
 
 def _is_of(record: Record, listed: Path, file: Path) -> bool:
-    """Whether a record is of this list and this file: other programs write files of the same names."""
+    """Whether a record is of this list and this file, byte by byte: other programs write files of the same names."""
     files = record.content.get("files")
     written = files.get(file.name) if isinstance(files, dict) else None
     if not isinstance(written, dict):
         return False
     try:
-        same_size = file.stat().st_size == written.get("bytes")
-        return same_size and listed.is_file() and FileDigest.of(listed) == record.digest
+        if file.stat().st_size != written.get("bytes") or FileDigest.of(file).sha256 != written.get("sha256"):
+            return False
+        return listed.is_file() and FileDigest.of(listed) == record.digest
     except OSError:
         return False

@@ -58,7 +58,9 @@ def related_of(
     itself = within & (places[0] == places[1])
     chosen = np.flatnonzero(within & ~itself)
     chosen = chosen[_once(places[0][chosen], places[1][chosen], kinship[related][chosen])]
-    notes = [f"{chosen.size:,} pairs of the cohort's samples have a {column.lower()} above {max_kinship:g} in {source}"]
+    notes = [
+        f"{chosen.size:,} pairs of the cohort's samples have a {column.lower()} above {max_kinship:.3g} in {source}"
+    ]
     if (n := int((~within).sum())) > 0:
         notes.append(f"{n:,} pairs above it have a sample that is not in the cohort, and count for nothing")
     if (n := int(itself.sum())) > 0:
