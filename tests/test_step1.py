@@ -148,7 +148,7 @@ def test_a_binary_model_of_the_command(folder, tmp_path, genassoc):
         ('"y"', "linear", "folds = 1", "folds"),
         ('"y"', "linear", "folds = 0.5", "folds"),
         ('"y"', "linear", 'variants = "none.txt"', "none.txt"),
-        ('"y"', "linear", 'relatives = "pheno.tsv"', "no column sample_id_1"),
+        ('"y"', "linear", 'relatives = "pheno.tsv"', "no column SAMPLE_ID_1"),
         ('"y"', "linear", "block = 3", "block_size"),
         ('"y"', "linear", "maf = 0.6", "0.6"),
         ('"nowhere"', "linear", "", "nowhere"),

@@ -63,6 +63,10 @@ def prune(
     """
     from genassoc.verbs import pruning
 
+    if build is not None and not no_long_range_ld:
+        raise click.UsageError(
+            "--build says where regions of long-range LD are, which take part without --no-long-range-ld"
+        )
     found = pruning.prune_to_file(
         store, out, r2=r2, window=window, variants=variants, keep=keep, maf=maf, missing_rate=missing_rate,
         all_chromosomes=all_chromosomes, long_range_ld=not no_long_range_ld, build=build, restart=force,
@@ -145,14 +149,11 @@ def pca(
     runner, shown = executor(threads), progress()
     if project is not None:
         unused = {
-            "--variants": variants,
-            "--fit-on": fit_on,
-            "--unrelated": unrelated,
-            "--save": save,
-            "--plot": plot,
-            "--method": method,
-            "--build": build,
-        }
+            "--variants": variants, "--fit-on": fit_on, "--unrelated": unrelated, "--save": save, "--plot": plot, "--method": method,
+            "--build": build, "--memory": memory, "-k": None if k == 10 else k, "--maf": None if maf == 0.01 else maf,
+            "--seed": None if seed == 1 else seed, "--long-range-ld": long_range_ld or None,
+            "--max-kinship": None if max_kinship == 0.0442 else max_kinship,
+        }  # fmt: skip
         if given := [name for name, value in unused.items() if value is not None]:
             raise click.UsageError(f"--project takes components as they are: {', '.join(given)} has no part in it")
         result = components.projected_of_store(
@@ -161,6 +162,8 @@ def pca(
         lines = result.summary_lines()
         n_samples = result.scores.height
     else:
+        if unrelated is None and max_kinship != 0.0442:
+            raise click.UsageError("--max-kinship is of --unrelated: name the table of kinship")
         found = components.components_of_store(
             store, out, variants=variants, keep=keep, fit_on=fit_on, unrelated=unrelated, max_kinship=max_kinship, save=save, plot=plot, restart=force, k=k, min_maf=maf,
             long_range_ld=True if long_range_ld else None, build=build, method=method, seed=seed, memory=memory,

@@ -4,7 +4,7 @@ In memory, or as REGENIE's files: a ``.loco`` file a trait, the list of them, an
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.contigs import chromosome_of
 from genassoc.data.integrity import Digesting, FileDigest
 from genassoc.data.output import check_writable, replacing, target_of
@@ -196,10 +197,25 @@ def _rows(predictions: WholeGenomePredictions) -> list[tuple[str, str | None]]:
     return [*((key.removeprefix("="), key) for key in keys), ("X", None)]
 
 
+def check_names(cohort: Cohort, traits: Sequence[str]) -> None:
+    """See, before any work, that files of predictions can name the samples and traits.
+
+    Raises
+    ------
+    InputError
+        The name of one has a blank in it.
+    """
+    _check_traits(cohort.phenotypes.resolve(tuple(traits), "trait"))
+    ids = [str(name) for name in cohort.sample_ids]
+    _joined(ids, ids)
+
+
 def _header(predictions: WholeGenomePredictions) -> list[str]:
     """FID_IID of each sample: the ids twice where the phenotypes name no families."""
-    ids = predictions.sample_ids
-    families = predictions.family_ids or ids
+    return _joined(predictions.sample_ids, predictions.family_ids or predictions.sample_ids)
+
+
+def _joined(ids: Sequence[str], families: Sequence[str]) -> list[str]:
     for family, name in zip(families, ids):
         if len(f"{family}_{name}".split()) != 1:
             raise InputError(

@@ -42,6 +42,8 @@ PRIORS: Mapping[str, Prior] = {"ridge": Ridge(), "mixture": Mixture()}
 _MOST_PREDICTIONS = (
     2 * 2**30
 )  # bytes of level 0 held at once: traits beyond it are fitted in another pass over the genotypes
+Relatives = pl.DataFrame | str | Path
+
 _RELATED = 2.0**-4.5  # kinship of third-degree relatives and closer (Manichaikul et al. 2010)
 _SHOWN = 5
 
@@ -50,7 +52,7 @@ def fit_whole_genome(
     cohort: Cohort,
     model: WholeGenomeRegression,
     *,
-    relatives: pl.DataFrame | None = None,
+    relatives: Relatives | None = None,
     work: str | Path | None = None,
     executor: Executor | None = None,
     progress: Progress | None = None,
@@ -63,7 +65,7 @@ def fit_whole_genome(
         Its variants pruned (`genassoc.ld_prune`): hundreds of thousands suffice.
     model : WholeGenomeRegression
         Choices, never data.
-    relatives : DataFrame, optional
+    relatives : DataFrame or path, optional
         Pairs of samples, as `genassoc.kinship` gives them (sample_id_1, sample_id_2, kinship; those of the third degree and closer count).
         Of quantitative traits the summary then has a ``factor``: what chi-squared of linear rows is to be divided by
         (`genassoc.calibrate`). Predictions do not depend on it.
@@ -107,7 +109,7 @@ def fit_part(
     part: tuple[int, int],
     work: str | Path,
     *,
-    relatives: pl.DataFrame | None = None,
+    relatives: Relatives | None = None,
     executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> None:
@@ -138,7 +140,7 @@ class _Run:
     work: WorkFolder | None
     passes: int = 1  # made so far, after the one that chooses variants
 
-    def part(self, relatives: pl.DataFrame | None, part: tuple[int, int]) -> None:
+    def part(self, relatives: Relatives | None, part: tuple[int, int]) -> None:
         """The blocks of part i of n of a job array, in the work folder."""
         assert self.work is not None
         prior = PRIORS[self.model.prior]
@@ -152,7 +154,7 @@ class _Run:
                 RidgeBlocks(batch), self.cohort, plan, part, self.executor, self.progress, self.work, number=number
             )
 
-    def predictions(self, relatives: pl.DataFrame | None) -> WholeGenomePredictions:
+    def predictions(self, relatives: Relatives | None) -> WholeGenomePredictions:
         """All passes, and what they give."""
         recorder = recorder_of(self.cohort, self.model)
         frame, plan, found, names, notes, identity, pairs = self._framed(relatives, self.work)
@@ -168,7 +170,7 @@ class _Run:
         )
 
     def _framed(
-        self, relatives: pl.DataFrame | None, work: WorkFolder | None
+        self, relatives: Relatives | None, work: WorkFolder | None
     ) -> tuple[Frame, Plan, Variation, dict[str, str], list[str], str, pl.DataFrame | None]:
         """The frame with its blocks, and a task for each; the variants used, names of chromosomes, notes, the identity of the fit, related pairs."""
         pairs, notes = pairs_among(self.cohort, relatives)
@@ -201,6 +203,10 @@ class _Run:
         self, frame: Frame, runs: Sequence[tuple[str, int, int]], identity: str, work: WorkFolder | None
     ) -> Variation:
         plan = Plan.by_block(runs, self.cohort.store.block_variants, identity)
+        if not any(self.cohort.selected_without_genotypes(task.start, task.stop).any() for task in plan.tasks):
+            raise InputError(
+                "no variant of an autosome is left by the selection of variants, and a whole-genome regression takes chromosomes with numbers"
+            )
         return run_passes(UsableVariants(frame.columns), self.cohort, plan, self.executor, self.progress, work)
 
     def _fit(self, frame: Frame, plan: Plan) -> Fitted:
@@ -245,7 +251,7 @@ def identity_of(cohort: Cohort, model: WholeGenomeRegression, pairs: pl.DataFram
     return fingerprint(cohort=cohort.fingerprint, model=repr(model), relatives=related, part="whole genome")
 
 
-def pairs_among(cohort: Cohort, relatives: pl.DataFrame | None) -> tuple[pl.DataFrame | None, list[str]]:
+def pairs_among(cohort: Cohort, relatives: Relatives | None) -> tuple[pl.DataFrame | None, list[str]]:
     """Related pairs of the cohort's samples (left, right, kinship), and what is said of them.
 
     Raises
@@ -255,8 +261,10 @@ def pairs_among(cohort: Cohort, relatives: pl.DataFrame | None) -> tuple[pl.Data
     """
     if relatives is None:
         return None, []
-    if not isinstance(relatives, pl.DataFrame):
-        raise InputError("relatives is a DataFrame of pairs and their kinship, as genassoc.kinship gives")
+    if not isinstance(relatives, pl.DataFrame | str | Path):
+        raise InputError(
+            "relatives is a table of pairs and their kinship, as genassoc.kinship gives, or the path of one"
+        )
     return related_of(cohort.sample_ids, relatives, _RELATED)
 
 
