@@ -233,6 +233,13 @@ def step1(
     part: Annotated[
         str | None, Option(metavar="I/N", help="Only the blocks of part I of N (from 1) of a job array.", panel=_OUTPUT)
     ] = None,
+    memory: Annotated[
+        str | None,
+        Option(
+            metavar="SIZE",
+            help="Predictions of blocks held at once, 2GiB by default; traits beyond them are another pass.",
+        ),
+    ] = None,
     force: Force = False,
     threads: Threads = None,
     dask: Dask = None,
@@ -249,7 +256,7 @@ def step1(
     if threads is not None and dask is not None:
         raise click.BadParameter("--threads is for this machine, --dask for a cluster: give one of them")
     with runs.workers(threads, dask, tell) as workers:
-        options = RunOptions(executor=workers, progress=progress(), restart=force, tell=tell)
+        options = RunOptions(executor=workers, progress=progress(), restart=force, memory=memory, tell=tell)
         for line in verb.step1(Config.read_inputs(config), out, options, _part(part)):
             say(line)
 

@@ -65,7 +65,7 @@ def cohort_for(
     if offsets is not None:
         tables = getattr(offsets, "tables", None)
         given = tables if isinstance(tables, PredictionTables) else offsets  # of whole-genome predictions in memory
-        cohort = with_offsets(cohort, given, model.traits, model.outcome)
+        cohort = with_offsets(cohort, given, model.traits, model.outcome, getattr(model, "rank_normalise", False))
     if cohort.offsets is not None:
         check_offsets(cohort, model.traits)
     return related(cohort, model, kinship)

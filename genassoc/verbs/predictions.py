@@ -49,7 +49,9 @@ class WholeGenomePredictions:
         What 1 is: of quantitative traits a standard deviation of their residuals on the covariates; else of the linear predictor.
     summary : DataFrame
         trait, n, n_folds (0: each sample from all others), h2 (of the penalty that was chosen), r2, neg_log_likelihood (a sample), and
-        n_variants, n_blocks; traits that failed have a ``failure`` in words.
+        n_variants, n_blocks; traits that failed have a ``failure`` in words. The r2 of the ridge is too good: of a trait that no
+        variant predicts it is about n_blocks / (n_blocks + n). (Level 1 of a fold learns from predictions of the other folds, which were fitted with
+        this fold's values in; so it is in REGENIE. The p values of associations with these predictions do not suffer.)
     penalties : DataFrame
         trait, h2 and what cross-validation found with its penalty.
     left_out : DataFrame
@@ -91,7 +93,8 @@ class WholeGenomePredictions:
     def tables(self) -> PredictionTables:
         """The predictions as tables, as `genassoc.associate` takes them."""
         made = {name: self.table(key) for key, name in self.chromosomes.items()}
-        return PredictionTables(made, self.table(), self.unit, self.outcome, "the whole-genome predictions")
+        ranks = self.provenance.get("parameters", {}).get("model", {}).get("rank_normalise") is True
+        return PredictionTables(made, self.table(), self.unit, self.outcome, "the whole-genome predictions", ranks)
 
     def table(self, chromosome: str | None = None) -> pl.DataFrame:
         """Predictions of all traits without a chromosome: sample_id, then a column for each trait; null where a sample has none."""

@@ -75,7 +75,7 @@ def step1(
         if part is not None:
             fit_part(
                 cohort, model, part, work.path,
-                relatives=relatives, executor=options.executor, progress=options.progress,
+                relatives=relatives, memory=options.memory, executor=options.executor, progress=options.progress,
             )  # fmt: skip
             return [
                 f"part {part[0] + 1} of {part[1]} is done: when all are, the same command without --part fits the rest"
@@ -83,10 +83,12 @@ def step1(
         if options.restart and work.path.is_dir():
             work.remove()
         predictions = fit_whole_genome(
-            cohort, model, relatives=relatives, work=work.path, executor=options.executor, progress=options.progress
-        )
+            cohort, model, relatives=relatives, work=work.path, memory=options.memory, executor=options.executor,
+            progress=options.progress,
+        )  # fmt: skip
     except BaseException:
-        if work.path.is_dir() and not any(work.path.rglob("part-*.parquet")):
+        # Of a job array other parts may be at work there.
+        if part is None and work.path.is_dir() and not any(work.path.rglob("part-*.parquet")):
             work.remove()  # nothing to take up: leave nothing behind
         if made and not any(out.iterdir()):
             out.rmdir()
