@@ -363,7 +363,9 @@ def _of_components(found: Look, X: Float64Array, cohort: Cohort, model: Associat
     shown = ", ".join(f"{value:.2f}" for value in R2)
     more = ", in step 1 and here" if cohort.offsets is not None else ""
     which = "component is" if components.n == 1 else "components are"
-    alone = "without relatives" if found.n_degrees == 3 else "without near relatives, as far as so few variants tell them"
+    alone = (
+        "without relatives" if found.n_degrees == 3 else "without near relatives, as far as so few variants tell them"
+    )
     yield (
         f"ancestry: {components.n} leading {which} clear in {found.n_variants:,} variants of {len(found.samples):,} samples {alone}, and the covariates "
         f"hold {'none' if lacking.all() else 'not all'} of them (R2 {shown}): a trait that differs by ancestry gives p values that are too small. Give "
@@ -382,7 +384,9 @@ def _nothing(found: Look, ancestry: bool) -> str:
     if found.reliability and not ancestry:
         components = f"; the covariates hold the {len(found.reliability)} leading components of ancestry"
     what = f"none of {kinds}" if kinds else "none that could be told"
-    return f"relatives: {what} among {found.n_looked_at:,} samples (by {found.n_variants:,} variants{untold}){components}"
+    return (
+        f"relatives: {what} among {found.n_looked_at:,} samples (by {found.n_variants:,} variants{untold}){components}"
+    )
 
 
 def _listed(words: Sequence[str]) -> str:
