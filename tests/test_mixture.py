@@ -7,7 +7,7 @@ import pytest
 from oracles import mixture as oracle
 
 from genassoc.analyses.whole_genome.responses import Bernoulli, Hazard, Normal
-from genassoc.analyses.whole_genome.sweeps import NONE, Basis, Chunk, Fit, by_chromosome, gram_of, run_sweeps
+from genassoc.analyses.whole_genome.sweeps import Basis, Chunk, Fit, gram_of, out_of_fold, run_sweeps
 from genassoc.kernels.structure import mixture as kernel
 from genassoc.kernels.structure.mixture import MixturePriors
 
@@ -61,13 +61,12 @@ def priors(*columns):
 PRIORS = priors((0.05, 0.05, 0.001, 0.6, 1.0), (1.0, 0.004, 0.0, 0.6, 1.0), (0.1, 0.02, 0.0, 0.6, 1.0))
 
 
-def fitted(data, response, tolerance=1e-7, chosen=PRIORS, train=None, left_out=None, most=500, has=None):
+def fitted(data, response, tolerance=1e-7, chosen=PRIORS, train=None, most=500, has=None):
     Q = np.full((data.n_samples, 1), data.n_samples**-0.5)
     has = np.ones(data.n_samples, bool) if has is None else has
     C = chosen.share.size
     train = np.repeat(has[None], C, axis=0) if train is None else train
-    left_out = np.full(C, NONE) if left_out is None else np.array(left_out)
-    fit = Fit(response, Basis.of(Q, has), train, chosen, left_out, tolerance, data.n_variants)
+    fit = Fit(response, Basis.of(Q, has), train, chosen, tolerance, data.n_variants)
     run_sweeps(data, [gram_of(X, Q) for _, X in data], [fit], most)
     return fit
 
@@ -143,7 +142,7 @@ def test_a_trait_has_the_same_bits_in_any_company(data):
     has = np.ones(300, bool)
 
     def fit(values):
-        return Fit(Normal(values), Basis.of(Q, has), np.ones((3, 300), bool), PRIORS, np.full(3, NONE), 1e-4, 120)
+        return Fit(Normal(values), Basis.of(Q, has), np.ones((3, 300), bool), PRIORS, 1e-4, 120)
 
     alone, together, other = fit(y), fit(y), fit(np.roll(y, 7))
     run_sweeps(genotypes, grams, [alone], 9)
@@ -151,16 +150,25 @@ def test_a_trait_has_the_same_bits_in_any_company(data):
     assert alone.effects.tobytes() == together.effects.tobytes()
 
 
-def test_a_chromosome_left_out_is_one_that_is_not_there(data):
+def test_samples_are_predicted_from_the_other_folds(data):
+    """A column learns from the samples outside its fold as if there were no others; parts of chromosomes add up."""
     genotypes, y = data
-    chosen = priors(*[(0.05, 0.05, 0.001, 0.6, 1.0)] * 2)
-    fit = fitted(genotypes, Normal(y), 1e-6, chosen, left_out=(NONE, 1))
-    without = fitted(Dense(np.delete(genotypes.X, np.s_[40:80], axis=0)), Normal(y), 1e-6, chosen)
-    np.testing.assert_allclose(np.delete(fit.effects[1], np.s_[40:80]), without.effects[0], rtol=0, atol=3e-5)
-    assert not fit.effects[1, 40:80].any()
-    parts = by_chromosome(genotypes, fit.effects[1], 3)
-    assert not parts[1].any()
-    np.testing.assert_allclose(parts.sum(axis=0), fit.predictions[1], rtol=0, atol=1e-5)  # float32 products
+    fold = np.arange(300) % 3
+    train = fold != np.arange(3)[:, None]
+    chosen = priors(*[(1.0, 0.004, 0.0, 0.6, 2 / 3)] * 3)
+    fit = fitted(genotypes, Normal(y), 1e-6, chosen, train)
+    parts = out_of_fold(genotypes, [fit], fold, 3)[0]
+    X = genotypes.X.astype(float)
+    for k in range(3):
+        own = X[:, train[k]]
+        # the residuals of the training samples alone, less the mean that all samples have
+        ridge = np.linalg.solve(
+            own @ own.T - np.outer(own.sum(axis=1), X.sum(axis=1)) / 300 + np.eye(120) * 150, own @ y[train[k]]
+        )
+        for h in range(3):
+            expected = ridge[40 * h : 40 * (h + 1)] @ X[40 * h : 40 * (h + 1)]
+            # float32 products of 120 variants, and the last sweep's moves
+            np.testing.assert_allclose(parts[h, fold == k], expected[fold == k], rtol=0, atol=1e-4)
 
 
 def test_logistic_effects_are_where_the_penalised_score_is_zero(data):

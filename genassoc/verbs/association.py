@@ -226,7 +226,7 @@ def associate_to_file(
     job = association_job(cohort, model, plan, options)
     warn_of_columns(job.state.cautions, job.state.notes)
     structure = structure_of(cohort, model, options)
-    for note in structure.notes:
+    for note in structure.warned:
         warnings.warn(note, StructureWarning, stacklevel=3)
     run = fitted(job, plan, options.executor, options.memory, model.rows_per_variant)
     record: dict[str, Any] = {}

@@ -5,9 +5,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from genassoc.data.cohort.contigs import chromosome_of
 from genassoc.data.forks import check_not_forked
+from genassoc.data.phenotypes.offsets import prediction_digest
 from genassoc.errors import OutputError, PhenotypeError
 from genassoc.results import P_VALUE, Results
+from genassoc.shapes import BoolArray
 from genassoc.stats.tails import neg_log_10_p_z, z_from_neg_log_10_p
 from genassoc.verbs.adjustment import with_columns
 from genassoc.verbs.whole_genome import WholeGenomePredictions
@@ -36,13 +39,15 @@ def calibrate(
     Returns
     -------
     Results
-        The rows in their order, with ``neg_log_10_p_calibrated``. Only rows of the plain t test have one: a factor on chi-squared does not carry to
-        the laws of few carriers, nor to logistic, Cox or any other models.
+        The rows in their order, with ``neg_log_10_p_calibrated``. Only rows of the plain t test of additive dosages on autosomes have one: a
+        factor on chi-squared does not carry to the laws of few carriers, to X, other genetic models and interactions, whose relatives share
+        otherwise, nor to logistic, Cox or any other models.
 
     Raises
     ------
     PhenotypeError
-        The predictions have no factor of a trait; or the results are of no linear model.
+        The predictions have no factor of a trait; the results are of no linear model, or were computed without these predictions as offsets, or
+        in other samples than those that were fitted.
     OutputError
         As of `genassoc.adjust`.
     """
@@ -55,7 +60,7 @@ def calibrate(
             f"the predictions are of {predictions.outcome} traits: a factor on chi-squared is of linear rows only, and does not carry to others"
         )
     factors = dict(predictions.summary.select("trait", "factor").drop_nulls().iter_rows())
-    columns = ["trait", "method", P_VALUE]
+    columns = ["trait", "method", "test", "chromosome", P_VALUE]
     table = results.scan().select(*(name for name in columns if name in names)).collect()
     if "method" not in names or not (table["method"].cast(pl.String) == "t").any():
         raise PhenotypeError("no row of these results is a t test of a linear model: there is nothing to calibrate")
@@ -65,10 +70,42 @@ def calibrate(
         raise PhenotypeError(
             f"the predictions have no factor {what}: fit them with fit_whole_genome(..., relatives=genassoc.kinship(cohort))"
         )
+    _check_offsets(results, predictions)
     factor = table["trait"].cast(pl.String).replace_strict(factors, return_dtype=pl.Float64).to_numpy()
     p = table[P_VALUE].cast(pl.Float64).fill_null(float("nan")).to_numpy()
-    plain = (table["method"].cast(pl.String) == "t").fill_null(False).to_numpy() & ~np.isnan(p)
+    plain = _is_plain(results, table, predictions) & ~np.isnan(p)
     values = np.full(p.size, np.nan)
     values[plain] = neg_log_10_p_z(z_from_neg_log_10_p(p[plain]) / np.sqrt(factor[plain]))
     record = {**results.provenance, "calibrated": {"factors": factors, "rows": int(plain.sum())}}
     return with_columns(results, {CALIBRATED: values}, record, out, overwrite)
+
+
+def _check_offsets(results: Results, predictions: WholeGenomePredictions) -> None:
+    """Refuse results whose record does not hold these predictions as offsets, sample by sample."""
+    recorded = results.provenance.get("inputs", {}).get("offsets", {}).get("predictions", {})
+    for trait in results.scan().select(pl.col("trait").cast(pl.String)).unique().collect()["trait"]:
+        keys = [None, *predictions.chromosomes]
+        own = {prediction_digest(predictions.loco(trait, key)) for key in keys}
+        found = set(recorded.get(trait, ()))
+        if not found or not found <= own:
+            why = "other offsets, or other samples than were fitted" if found else "no offsets of it in their record"
+            raise PhenotypeError(
+                f"{trait}: the factor is that of tests with these predictions as offsets, and the results have {why}: run associate(cohort, "
+                "model, offsets=predictions) with the cohort of fit_whole_genome, and calibrate that"
+            )
+
+
+def _is_plain(results: Results, table: pl.DataFrame, predictions: WholeGenomePredictions) -> BoolArray:
+    """Rows that the factor is of: t tests of additive dosages on autosomes, bool (rows,)."""
+    model = results.provenance.get("parameters", {}).get("model", {})
+    if model.get("genetic_model") != "additive" or model.get("interaction") is not None:
+        return np.zeros(table.height, dtype=bool)
+    names = table["chromosome"].cast(pl.String).unique().drop_nulls().to_list()
+    fitted = set(predictions.chromosomes.values())
+    autosomes = [name for name in names if name in fitted or (chromosome_of(name) or "").isdecimal()]
+    rows = table.select(
+        (pl.col("method").cast(pl.String) == "t")
+        & (pl.col("test").cast(pl.String) == "add")
+        & pl.col("chromosome").cast(pl.String).is_in(autosomes)
+    )
+    return rows.to_series().fill_null(False).to_numpy()

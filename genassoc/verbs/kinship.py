@@ -418,8 +418,8 @@ def _notes(
     if by_chance[0] >= 1:
         safe = next((name for name, n in zip(("second", "first"), by_chance[1:]) if n < 1), "")
         notes.append(
-            f"at {frequencies.polymorphic:,} polymorphic variants about {by_chance[0]:,.0f} pairs of no relation would reach a kinship of 0.0442, the "
-            "third degree, by chance (more if variants are in LD, fewer if ancestries differ): "
+            f"at {frequencies.polymorphic:,} polymorphic variants up to about {by_chance[0]:,.0f} pairs of no relation reach a kinship of 0.0442, the "
+            "third degree, by chance (more if variants are in LD; half of it or fewer if they are not): "
             + (f"trust the {safe} degree and closer, or use more variants" if safe else "use more variants")
         )
     bare = np.flatnonzero(calls.totals[0] == 0)

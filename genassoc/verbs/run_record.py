@@ -72,6 +72,7 @@ def _offsets(offsets: Offsets) -> dict[str, Any]:
         "unit": offsets.unit,
         "traits": list(offsets.traits),
         "by_chromosome": offsets.by_chromosome,
+        "predictions": {trait: offsets.predictions(trait) for trait in offsets.traits},
         "files": [str(path.absolute()) for path in offsets.files],
     }
 

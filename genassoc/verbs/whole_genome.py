@@ -516,7 +516,7 @@ def _summary(
     schema: dict[str, Any] = {
         "trait": pl.String, "n": pl.Int64, "n_folds": pl.Int64, "h2": pl.Float64, "r2": pl.Float64, "mse": pl.Float64,
         "neg_log_likelihood": pl.Float64, "log_likelihood_gained": pl.Float64, "h2_standard_error": pl.Float64, "share": pl.Float64,
-        "small": pl.Float64, "sweeps": pl.Int64, "factor": pl.Float64, "failure": pl.String,
+        "small": pl.Float64, "slope": pl.Float64, "sweeps": pl.Int64, "factor": pl.Float64, "failure": pl.String,
     }  # fmt: skip
     table = pl.DataFrame(rows, schema=schema)
     sizes = {"n_variants": frame.n_variants, "n_blocks": len(frame.blocks)}

@@ -42,6 +42,25 @@ def effects_by_variant(X, y, share, larger, smaller, noise, n_sweeps):
     return effects
 
 
+def effects_of_others(X, y, train, share, larger, smaller, noise, n_sweeps):
+    """Effects (V,) on y (n,) learned from the samples ``train`` alone, X (V, n) and y of mean 0 over all n.
+
+    The score is that of the training samples, the curvature that of all in their share, so that the rest is where the score of each effect is
+    what its prior asks for.
+    """
+    effects = np.zeros(len(X))
+    own, part = X[:, train], len(train) / len(y)
+    residuals = y[train].copy()
+    for _ in range(n_sweeps):
+        for j, x in enumerate(own):
+            d = part * (X[j] @ X[j])
+            b = effects[j] + x @ residuals / d
+            new = posterior_mean(b, noise / d, share, larger, smaller)
+            residuals -= (new - effects[j]) * x
+            effects[j] = new
+    return effects
+
+
 def martingale_residuals(time, event, entry, stratum, eta):
     """Event less events expected of each sample (n,), by Breslow's estimate: one loop over times and samples."""
     found = event.astype(float)

@@ -3,11 +3,12 @@
 Of each trait heritability comes first, by Haseman and Elston's regression with random probes (Wu & Sankararaman 2018,
 doi:10.1093/bioinformatics/bty253). The share of variants with the larger of two normals, and the part of the heritability that the smaller one has,
 are chosen on a grid by what effects learned without some samples predict of these (as in BOLT-LMM, Loh et al. 2015, doi:10.1038/ng.3190); one
-normal for all variants is a point of the grid. With these the trait is fitted in all samples, then once more without each chromosome.
+normal for all variants is a point of the grid. With these the trait is fitted on the samples outside each fold, all chromosomes at once, and the
+fold's samples are predicted by chromosome: no prediction has seen the outcome of its own sample.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar
 
@@ -18,17 +19,16 @@ from genassoc.analyses.whole_genome.frame import Fitted, Frame, Runner, SampleGr
 from genassoc.analyses.whole_genome.genotypes import code_counts, standardised, varies
 from genassoc.analyses.whole_genome.responses import Normal, Response, response_of
 from genassoc.analyses.whole_genome.sweeps import (
-    NONE,
     Basis,
     Chunk,
     Fit,
     Genotypes,
-    by_chromosome,
     gram_of,
+    out_of_fold,
     run_sweeps,
     spread,
 )
-from genassoc.data.block import Block, GenotypeBlock
+from genassoc.data.block import Block, GenotypeBlock, places_of
 from genassoc.kernels.structure.mixture import MixturePriors
 from genassoc.shapes import BoolArray, Float32Array, Float64Array, Int64Array
 
@@ -40,10 +40,12 @@ SMALL = (0.5, 0.3, 0.1)  # of the heritability, in the smaller normal
 PROBES = 50
 LEAST_H2, MOST_H2 = 0.01, 0.95
 CHUNK = 256  # variants: more make larger Gram matrices, fewer make thin products
+DEALT = 5  # folds where ridge leaves out one sample at a time
 HELD_OUT = 3000  # samples in all from which priors are judged: of large cohorts one fold serves
 # Root mean square of what a sweep moves, in residual standard deviations: at rest for judging priors, and for predictions.
 WHILE_CHOOSING, AT_REST = 2e-3, 3e-4
 MAX_SWEEPS = 300
+MOST_SLOPE, SLOPE_STEPS = 3.0, 200
 _KEPT = (
     2**30
 )  # bytes of standardised genotypes that are kept between sweeps; of more each sweep decodes the calls again
@@ -51,16 +53,21 @@ _HELD = 2**30  # bytes of the columns of the traits that are fitted together
 _TOGETHER = 4  # traits fitted together at most: others go to other workers
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class GroupGenotypes:
-    """The blocks of a frame in the samples of a group, in chunks; see `genassoc.analyses.whole_genome.sweeps.Genotypes`."""
+    """The blocks of a frame in the samples of a group, in chunks; see `genassoc.analyses.whole_genome.sweeps.Genotypes`.
+
+    Attributes
+    ----------
+    explained : dict
+        Block -> numbers of its variants that the covariates explain, or that do not vary in the group; of blocks that were read.
+    """
 
     frame: Frame
     group: SampleGroup
     blocks: Callable[[], Iterable[Block]]
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "kept", {})
+    explained: dict[int, Int64Array] = field(default_factory=dict)
+    kept: dict[int, Float32Array] = field(default_factory=dict)
 
     @property
     def n_variants(self) -> int:
@@ -73,12 +80,12 @@ class GroupGenotypes:
         return self.group.n
 
     def __iter__(self) -> Iterator[tuple[Chunk, Float32Array]]:
-        kept: dict[int, Float32Array] = self.kept  # type: ignore[attr-defined]
+        kept = self.kept
         keep = 4 * self.n_variants * self.n_samples <= _KEPT
         number = start = 0
         read = iter(()) if len(kept) == len(self.frame.blocks) else iter(self.blocks())
         for at, span in enumerate(self.frame.blocks):
-            G = kept[at] if at in kept else self._standardised(next(read))
+            G = kept[at] if at in kept else self._standardised(at, next(read))
             if keep:
                 kept[at] = G
             parts = -(-span.n_variants // CHUNK)
@@ -88,10 +95,13 @@ class GroupGenotypes:
                 number += 1
             start += span.n_variants
 
-    def _standardised(self, block: Block) -> Float32Array:
+    def _standardised(self, at: int, block: Block) -> Float32Array:
         assert isinstance(block, GenotypeBlock)
         varying = varies(code_counts(block, self.frame.columns))
-        return standardised(block if varying.all() else block.take(varying), self.group).G
+        block = block if varying.all() else block.take(varying)
+        G, empty = standardised(block, self.group)
+        self.explained[at] = places_of(block).numbers[empty]
+        return G
 
 
 @dataclass(frozen=True)
@@ -127,28 +137,31 @@ class MixtureFits:
 
     Attributes
     ----------
-    loco : float64 array (k, H, n)
-        Predictions without each chromosome.
-    everywhere : float64 array (k, n)
-        Predictions of all chromosomes.
+    contributions : float64 array (k, H, n)
+        What each chromosome adds to the prediction of each sample, which was not among those that the effects were learned from.
     h2, h2_standard_error, share, small : float64 arrays (k,)
-        Heritability of the score at the null, and the prior that was chosen.
+        Heritability of the score at the null, as estimated, and the prior that was chosen.
+    slope : float64 array (k,)
+        What predictions were multiplied by; see `slope_of`.
     gains : float64 array (k, grid)
         Log likelihood that each prior gained in samples held out, to second order.
-    sweeps : int64 array (k, 3)
-        While choosing, in all samples, and without chromosomes: of the column that took most.
-    converged : bool array (k, 3)
+    sweeps : int64 array (k, 2)
+        While choosing, and fold by fold: of the column that took most.
+    converged : bool array (k, 2)
+    explained : int64 array
+        Variants of the store that the covariates explain.
     """
 
-    loco: Float64Array
-    everywhere: Float64Array
+    contributions: Float64Array
     h2: Float64Array
     h2_standard_error: Float64Array
     share: Float64Array
     small: Float64Array
+    slope: Float64Array
     gains: Float64Array
     sweeps: Int64Array
     converged: BoolArray
+    explained: Int64Array
 
 
 def grid() -> tuple[Float64Array, Float64Array]:
@@ -212,10 +225,7 @@ def choose(
         train = trait.has & ~out
         part = train.sum(axis=1) / genotypes.n_samples
         priors = priors_of(trait.response, h2[t], found.total, np.tile(shares, F), np.tile(small, F), part)
-        left_out = np.full(F * G, NONE)
-        fits.append(
-            Fit(trait.response, Basis.of(Q, trait.has), train, priors, left_out, WHILE_CHOOSING, genotypes.n_variants)
-        )
+        fits.append(Fit(trait.response, Basis.of(Q, trait.has), train, priors, WHILE_CHOOSING, genotypes.n_variants))
     run_sweeps(genotypes, found.grams, fits, MAX_SWEEPS)
     gains = [
         gain(trait, fit.predictions, np.repeat(held, G, axis=0) & trait.has).reshape(F, G).sum(axis=0)
@@ -224,29 +234,29 @@ def choose(
     return np.array(gains), fits
 
 
-def in_all_samples(
-    genotypes: Genotypes,
-    found: Moments,
-    Q: Float64Array,
-    traits: Sequence[Trait],
-    priors: Sequence[MixturePriors],
-    left_out: Int64Array,
-    starts: Sequence[tuple[Float32Array, Float64Array]] | None = None,
-) -> list[Fit]:
-    """Each trait in all its samples, a column for each chromosome left out; begun at effects and their predictions."""
-    fits = []
-    for t, trait in enumerate(traits):
-        train = np.repeat(trait.has[None], left_out.size, axis=0)
-        fit = Fit(trait.response, Basis.of(Q, trait.has), train, priors[t], left_out, AT_REST, genotypes.n_variants)
-        if starts is not None:
-            fit.start_from(*starts[t])
-        fits.append(fit)
-    run_sweeps(genotypes, found.grams, fits, MAX_SWEEPS)
-    return fits
+def slope_of(trait: Trait, predictions: Float64Array) -> float:
+    """The coefficient of predictions (N,), made out of fold, in the model of the trait, beside an intercept; from 0 to `MOST_SLOPE`.
+
+    The heritability of the score says too little of the variance on the scale of log odds or log hazards, and by chance too little or too much of
+    any trait. Logistic and Cox tests take the variance of the score from the prediction: one that is too flat makes them conservative.
+    """
+    own = np.where(trait.has, predictions, 0.0)
+    w, size = trait.response.curvature, float((own * own).sum())
+    if not 0.0 < size < np.inf:
+        return 1.0
+    slope, intercept = 1.0, 0.0
+    for _ in range(SLOPE_STEPS):
+        score = trait.response.score((intercept + slope * own)[None], trait.has[None])[0]
+        moved = float((own * score).sum()) / (w * size)
+        intercept += float(score.sum()) / (w * float(trait.has.sum()))
+        slope = min(max(slope + moved, 0.0), MOST_SLOPE)
+        if abs(moved) < 1e-6:
+            break
+    return slope
 
 
 def fit_traits(
-    genotypes: Genotypes, Q: Float64Array, traits: Sequence[Trait], held: BoolArray, n_chromosomes: int, seed: int
+    genotypes: Genotypes, Q: Float64Array, traits: Sequence[Trait], folds: BoolArray, n_chromosomes: int, seed: int
 ) -> MixtureFits:
     """Fit traits of one group of samples.
 
@@ -256,42 +266,41 @@ def fit_traits(
     Q : float64 array (N, C)
         Orthonormal basis of the covariates.
     traits : sequence of Trait
-    held : bool array (F, N)
-        Samples held out, fold by fold, while priors are chosen.
+    folds : bool array (K, N)
+        The samples of each fold; each sample is in one.
     """
     found = moments(genotypes, Q, traits, seed)
     h2 = np.clip(found.h2, LEAST_H2, MOST_H2)
+    held = judges(folds)
     gains, chosen_on = choose(genotypes, found, h2, Q, traits, held)
     shares, small = grid()
     best = gains.argmax(axis=1)
-    part = [trait.has.sum() / genotypes.n_samples for trait in traits]
-
-    def priors(t: int, columns: int) -> MixturePriors:
-        one = np.full(columns, best[t])
-        return priors_of(traits[t].response, h2[t], found.total, shares[one], small[one], np.full(columns, part[t]))
-
-    every = in_all_samples(genotypes, found, Q, traits, [priors(t, 1) for t in range(len(traits))], np.array([NONE]))
-    chromosomes = np.arange(n_chromosomes)
-    starts = []
-    parts = [by_chromosome(genotypes, fit.effects[0], n_chromosomes) for fit in every]
-    of = np.concatenate([np.full(X.shape[0], chunk.chromosome) for chunk, X in genotypes])
-    for fit, part_of in zip(every, parts):
-        effects = np.where(of == chromosomes[:, None], np.float32(0.0), fit.effects[0])
-        starts.append((effects, part_of.sum(axis=0) - part_of))
-    without = in_all_samples(
-        genotypes, found, Q, traits, [priors(t, n_chromosomes) for t in range(len(traits))], chromosomes, starts
-    )
-    stages = [chosen_on, every, without]
+    fits = []
+    for t, trait in enumerate(traits):
+        train = trait.has & ~folds
+        one = np.full(len(folds), best[t])
+        part = train.sum(axis=1) / genotypes.n_samples
+        priors = priors_of(trait.response, h2[t], found.total, shares[one], small[one], part)
+        fit = Fit(trait.response, Basis.of(Q, trait.has), train, priors, AT_REST, genotypes.n_variants)
+        # A fold begins where it stood when priors were judged, if it was judged; never at effects that have seen its samples.
+        of = np.arange(len(held)) * shares.size + best[t]
+        fit.start_from(chosen_on[t].effects[of], chosen_on[t].predictions[of])
+        fits.append(fit)
+    run_sweeps(genotypes, found.grams, fits, MAX_SWEEPS)
+    stages = [chosen_on, fits]
+    contributions = out_of_fold(genotypes, fits, folds.argmax(axis=0), n_chromosomes)
+    slopes = np.array([slope_of(trait, parts.sum(axis=0)) for trait, parts in zip(traits, contributions)])
     return MixtureFits(
-        loco=np.array([fit.predictions for fit in without]),
-        everywhere=np.array([fit.predictions[0] for fit in every]),
+        contributions=contributions * slopes[:, None, None],
         h2=found.h2,
         h2_standard_error=found.standard_error,
         share=shares[best],
         small=small[best],
+        slope=slopes,
         gains=gains,
-        sweeps=np.array([[fits[t].sweeps.max() for fits in stages] for t in range(len(traits))], np.int64),
-        converged=np.array([[fits[t].at_rest for fits in stages] for t in range(len(traits))], bool),
+        sweeps=np.array([[stage[t].sweeps.max() for stage in stages] for t in range(len(traits))], np.int64),
+        converged=np.array([[stage[t].at_rest for stage in stages] for t in range(len(traits))], bool),
+        explained=np.zeros(0, np.int64),
     )
 
 
@@ -311,8 +320,8 @@ class MixtureTraits:
         """Traits that are fitted together: (group, first, stop); the same whoever fits them."""
         found = []
         for g, group in enumerate(self.frame.groups):
-            held = held_out(group.folds, group.n, self.frame.choices.seed)
-            columns = max(len(held) * grid()[0].size, len(self.frame.chromosomes))
+            folds = folds_of(group.folds, group.n, self.frame.choices.seed)
+            columns = len(judges(folds)) * grid()[0].size + len(folds)
             of_trait = columns * (16 * group.n + 4 * self.frame.n_variants)
             step = int(np.clip(_HELD // of_trait, 1, _TOGETHER))
             T = len(group.nulls)
@@ -329,58 +338,56 @@ class MixtureTraits:
         group = state.groups[g]
         nulls = group.nulls[first:stop]
         traits = [Trait(response_of(state.choices.outcome, null), null.observed) for null in nulls]
-        held = held_out(group.folds, group.n, state.choices.seed)
+        folds = folds_of(group.folds, group.n, state.choices.seed)
         genotypes = GroupGenotypes(state, group, blocks)
-        return fit_traits(
-            genotypes, group.Q.astype(np.float64), traits, held, len(state.chromosomes), state.choices.seed
+        found = fit_traits(
+            genotypes, group.Q.astype(np.float64), traits, folds, len(state.chromosomes), state.choices.seed
         )
+        explained = [genotypes.explained[at] for at in sorted(genotypes.explained)]
+        return replace(found, explained=np.concatenate(explained))
 
     def __getstate__(self) -> dict[str, object]:
         """For a worker, which gets the frame as its state."""
         return {"frame": None}
 
 
-def held_out(folds: Folds, n: int, seed: int) -> BoolArray:
-    """Folds that are held out while priors are chosen, bool (F, n): as many as hold `HELD_OUT` samples."""
+def folds_of(folds: Folds, n: int, seed: int) -> BoolArray:
+    """The samples of each fold, bool (K, n)."""
     bounds = folds.bounds
     order = np.arange(n)
-    if folds.leave_one_out:  # too few cases to leave out one fold's: dealt at random, for choosing alone
+    if folds.leave_one_out:  # a fit for each sample is too many: dealt at random
         order = np.random.default_rng([seed, 2]).permutation(n)
-        bounds = np.array([n * k // 5 for k in range(6)])
-    sizes = np.diff(bounds)
-    F = int(np.searchsorted(np.cumsum(sizes), min(HELD_OUT, n))) + 1
-    held = np.zeros((min(F, sizes.size), n), bool)
-    for k in range(len(held)):
-        held[k, order[bounds[k] : bounds[k + 1]]] = True
-    return held
+        bounds = np.array([n * k // DEALT for k in range(DEALT + 1)])
+    found = np.zeros((bounds.size - 1, n), bool)
+    for k in range(len(found)):
+        found[k, order[bounds[k] : bounds[k + 1]]] = True
+    return found
 
 
-def as_contributions(loco: Float64Array, everywhere: Float64Array) -> Float64Array:
-    """Contributions of chromosomes (H, n) whose sum less one of them is the prediction without it (H, n).
-
-    Predictions are made anew without each chromosome, so that they are no sums of parts; H of them determine H contributions: with S their sum
-    ``S - c_h = loco_h``, so ``S = sum loco / (H - 1)``.
-    """
-    H = len(loco)
-    return loco.sum(axis=0) / (H - 1) - loco if H > 1 else everywhere[None]
+def judges(folds: BoolArray) -> BoolArray:
+    """The first of the folds (K, n), on which priors are judged: as many as hold `HELD_OUT` samples."""
+    sizes = folds.sum(axis=1)
+    return folds[: int(np.searchsorted(np.cumsum(sizes), min(HELD_OUT, folds.shape[1]))) + 1]
 
 
 def fits_of(frame: Frame, batches: Iterable[MixtureFits]) -> Fitted:
     """What the traits' fits say, in the frame's terms."""
     fits: list[tuple[SampleGroup, TraitFit]] = []
     failures: list[TraitFailure] = []
+    explained = np.zeros(0, dtype=np.int64)
     for (g, first, _), found in zip(MixtureTraits(frame).batches(), batches):
+        if g == 0:  # as ridge says it: of the samples of the first group
+            explained = found.explained
         group = frame.groups[g]
         for k in range(len(found.h2)):
             null = group.nulls[first + k]
-            if not np.isfinite(found.loco[k]).all():
+            if not np.isfinite(found.contributions[k]).all():
                 reason = "the effects of its variants grow without end: give more samples, or choose prior='ridge'"
                 failures.append(TraitFailure(null.name, reason))
                 continue
-            contributions = as_contributions(found.loco[k], found.everywhere[k])
-            contributions[:, ~null.observed] = np.nan
+            contributions = np.where(null.observed, found.contributions[k], np.nan)
             fits.append((group, TraitFit(null.name, contributions, *_said(null, found, k))))
-    return Fitted(tuple(fits), tuple(failures))
+    return Fitted(tuple(fits), tuple(failures), {"explained by the covariates": explained})
 
 
 def _said(
@@ -388,20 +395,25 @@ def _said(
 ) -> tuple[dict[str, float], tuple[dict[str, float], ...], tuple[str, ...]]:
     """Of a trait's fit what was chosen, the table of all priors, and notes."""
     shares, small = grid()
+    used = float(np.clip(found.h2[k], LEAST_H2, MOST_H2))
     table = tuple(
-        {"h2": float(found.h2[k]), "share": float(p), "small": float(s), "log_likelihood_gained": float(gained)}
+        {"h2": used, "share": float(p), "small": float(s), "log_likelihood_gained": float(gained)}
         for p, s, gained in zip(shares, small, found.gains[k])
     )
     best = int(found.gains[k].argmax())
     error = float(found.h2_standard_error[k])
-    chosen = {**table[best], "h2_standard_error": error, "sweeps": float(found.sweeps[k].sum())}
+    chosen = {
+        **table[best],
+        "slope": float(found.slope[k]),
+        "h2_standard_error": error,
+        "sweeps": float(found.sweeps[k].sum()),
+    }
     notes = []
-    if not LEAST_H2 <= found.h2[k] <= MOST_H2:
-        used = float(np.clip(found.h2[k], LEAST_H2, MOST_H2))
+    if used != found.h2[k]:
         notes.append(
             f"{null.name}: the heritability is estimated as {found.h2[k]:.2f} (standard error {error:.2f} where there is none); {used:g} is used"
         )
-    for stage, fine in zip(("while the prior was chosen", "in all samples", "without chromosomes"), found.converged[k]):
+    for stage, fine in zip(("while the prior was chosen", "fold by fold"), found.converged[k]):
         if not fine:
             notes.append(
                 f"{null.name}: effects were still moving after {MAX_SWEEPS} sweeps {stage}; its predictions are those of the last sweep"

@@ -19,8 +19,6 @@ from genassoc.analyses.whole_genome.responses import Response
 from genassoc.kernels.structure.mixture import MixturePriors, sweep
 from genassoc.shapes import BoolArray, Float32Array, Float64Array, Int64Array
 
-NONE = -1  # no chromosome is left out
-
 
 @dataclass(frozen=True)
 class Chunk:
@@ -93,8 +91,6 @@ class Fit:
     train : bool array (C, N)
         The samples that each column learns from.
     priors : MixturePriors
-    left_out : int64 array (C,)
-        The chromosome without effects of each column, or `NONE`.
     tolerance : float
         A column is at rest when a sweep moves its predictions by less: the root mean square, in standard deviations of the residual.
     """
@@ -103,7 +99,6 @@ class Fit:
     basis: Basis
     train: BoolArray
     priors: MixturePriors
-    left_out: Int64Array
     tolerance: float
     n_variants: int
 
@@ -122,9 +117,9 @@ class Fit:
         return bool(self.converged.all())
 
     def start_from(self, effects: Float32Array, predictions: Float64Array) -> None:
-        """Begin at effects (C, V of all) and what they predict (C, N)."""
-        self.effects[:] = effects
-        self.predictions[:] = self.basis.rest(predictions)
+        """Begin the first columns at effects (C or fewer, V of all) and what they predict (C or fewer, N)."""
+        self.effects[: len(effects)] = effects
+        self.predictions[: len(effects)] = predictions
         self._begin()
 
     def _begin(self) -> None:
@@ -140,11 +135,8 @@ class Fit:
 
     def chunk(self, chunk: Chunk, X: Float32Array, gram: Float32Array) -> None:
         """Update the effects of a chunk, X (V, N), in all columns under way."""
-        some = self.left_out[self._active] != chunk.chromosome
-        if not some.any():
-            return
-        a = self._active[some]
-        product = (self._residuals[some] @ X.T).astype(np.float64)
+        a = self._active
+        product = (self._residuals @ X.T).astype(np.float64)
         effects = np.ascontiguousarray(self.effects[a, chunk.start : chunk.stop])
         change = np.empty_like(effects)
         sweep(gram, product, MixturePriors(*(field[a] for field in self.priors)), effects, change)
@@ -181,11 +173,14 @@ def run_sweeps(genotypes: Genotypes, matrices: Sequence[Float32Array], fits: Seq
             fit.end()
 
 
-def by_chromosome(genotypes: Genotypes, effects: Float32Array, n_chromosomes: int) -> Float64Array:
-    """What effects (V of all,) on each of H chromosomes predict, (H, N)."""
-    found = np.zeros((n_chromosomes, genotypes.n_samples))
+def out_of_fold(genotypes: Genotypes, fits: Sequence[Fit], fold: Int64Array, n_chromosomes: int) -> Float64Array:
+    """What each of H chromosomes adds to the prediction of each sample by the column of its fold (N,): (T, H, N)."""
+    found = np.zeros((len(fits), n_chromosomes, genotypes.n_samples))
+    samples = np.arange(genotypes.n_samples)
     for chunk, X in genotypes:
-        found[chunk.chromosome] += effects[chunk.start : chunk.stop] @ X
+        for t, fit in enumerate(fits):
+            predicted = fit.basis.rest((fit.effects[:, chunk.start : chunk.stop] @ X).astype(np.float64))
+            found[t, chunk.chromosome] += predicted[fold, samples]
     return found
 
 

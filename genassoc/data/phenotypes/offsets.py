@@ -91,6 +91,11 @@ class Offsets:
             found.update(name.encode() + np.ascontiguousarray(self.values[name]).tobytes())
         return found.hexdigest()[:16]
 
+    def predictions(self, trait: str) -> list[str]:
+        """Short hashes of the different predictions of a trait, by `prediction_digest`: whoever made them can tell that they are his."""
+        t = self.traits.index(trait)
+        return sorted({prediction_digest(values[:, t]) for values in self.values.values()})
+
     def of_contig(self, contig: str) -> "Offsets":
         """Those of one contig, for all contigs.
 
@@ -114,6 +119,12 @@ class Offsets:
     def take(self, keep: BoolArray) -> "Offsets":
         """Those of some samples (bool (N,))."""
         return replace(self, values={name: values[keep] for name, values in self.values.items()})
+
+
+def prediction_digest(values: Float64Array) -> str:
+    """Short hash of predictions of samples, in their order; NaN where a sample has none."""
+    plain = np.where(np.isnan(values), np.nan, values + 0.0)  # one NaN, and one zero
+    return hashlib.sha256(plain.tobytes()).hexdigest()[:16]
 
 
 def offset_columns(offsets: Offsets | None, traits: Sequence[str], n_samples: int) -> tuple[Float64Array, BoolArray]:

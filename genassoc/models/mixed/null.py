@@ -16,7 +16,6 @@ from genassoc.stats.mixed import NoVarianceError, NullFit, Rotation, fit_null, g
 from genassoc.stats.ranks import normal_scores
 
 _SPREAD = 1e-6  # of the largest: a sample with a covariate of its own has none
-_LARGE = 300  # degrees of freedom: of 200 samples a likelihood ratio has 1e-4 where 1.4e-4 is true
 _PERFECT = 1e-20  # of the squares of a trait less its mean: what the covariates leave is rounding
 
 
@@ -242,13 +241,6 @@ def _notes(design: Design, nulls: list[MixedNull], kinship: Kinship, whole: bool
             + ("; each autosome is tested with the relationships of the others" if kinship.loco else "")
         )
     notes.append("missing calls take the mean of the observed ones")
-    if whole:
-        notes += [
-            f"the likelihood ratio's p is of large samples, and too small in the {null.n} of {', '.join(design.traits[t] for t in null.traits)}: Wald's "
-            "test (test='wald') counts degrees of freedom"
-            for null in nulls
-            if 0 < null.n - null.n_covariates < _LARGE
-        ]
     for null in nulls:
         names = ", ".join(design.traits[trait] for trait in null.traits)
         for column in null.dropped:
