@@ -61,7 +61,8 @@ def test_reml_is_the_maximum_of_the_likelihood(families, cohort):
 def test_moments_are_those_of_dense_matrices(families, cohort):
     y, X = families.table["q"].to_numpy(), np.column_stack([np.ones(240), families.table["x"].to_numpy()])
     probes = analysis.Probes.of(np.arange(240), X, y[:, None], 200, 1)
-    groups = [analysis.moments_of(cohort, probes, pieces, 0.01) for pieces in analysis.groups_of(cohort)]
+    found = [analysis.moments_of(cohort, probes, pieces, 0.01) for pieces in analysis.groups_of(cohort)]
+    groups = [moments for moments, _ in found]
     G = families.codes.astype(float)
     G[G == 3] = np.nan
     mean = np.nanmean(G, axis=1)
@@ -79,10 +80,31 @@ def test_moments_are_those_of_dense_matrices(families, cohort):
     A = np.array([[np.trace(K @ K), np.trace(K)], [np.trace(K), 238.0]])
     genetic, error = np.linalg.solve(A, [r @ K @ r, 238.0])
     size = np.trace(K) / 238
-    h2, standard_error = analysis.shares(groups, probes)
+    estimates = analysis.shares(groups, probes)
     # 200 probes have tr(KK) less tr(K)^2 / n to about 2 %, of which h2 is a ratio
-    assert h2[0] == pytest.approx(genetic * size / (genetic * size + error), rel=0.1)
-    assert 0.02 < standard_error[0] < 0.5
+    assert estimates.h2[0] == pytest.approx(genetic * size / (genetic * size + error), rel=0.1)
+    assert 0.02 < estimates.jackknife[0] < 0.5
+    second = analysis.deviations(estimates, probes, sum(of_y for _, of_y in found))
+    u = K @ r - (r @ K @ r) / 238 * r
+    np.testing.assert_allclose(second.y[:, 0], u, atol=1e-4 * np.abs(u).max())  # float32
+    quadratic = sum(analysis.moments_of(cohort, second, of, 0.01)[0].quadratic for of in analysis.groups_of(cohort))
+    variance = 2 * (estimates.h2[0] / size * u @ K @ u + (1 - estimates.h2[0]) * u @ u)
+    by_formula = estimates.slope * np.sqrt(variance) / 238
+    whole = analysis.standard_errors(estimates, second, quadratic)[0]
+    assert whole == pytest.approx(max(by_formula, estimates.jackknife[0]), rel=1e-4)
+
+
+def test_standard_errors_of_moments_count_families(families, tmp_path):
+    rng = np.random.default_rng(3)
+    Z = np.where(families.codes == 3, 1.0, families.codes)
+    Z = (Z - Z.mean(axis=1)[:, None]) / np.maximum(Z.std(axis=1), 0.1)[:, None]
+    traits = [f"t{k}" for k in range(40)]
+    y = np.sqrt(0.5 / len(Z)) * Z.T @ rng.normal(size=(len(Z), 40)) + np.sqrt(0.5) * rng.normal(size=(240, 40))
+    store, _ = families.written(tmp_path)
+    table = families.table.select("IID").with_columns(**{name: y[:, k] for k, name in enumerate(traits)})
+    found = ga.heritability(ga.Cohort.align(store, table), traits, method="randomised")
+    # the spread of 40 estimates has an error of 11 %
+    assert 0.75 < found["standard_error"].mean() / found["h2"].std() < 1.5
 
 
 def test_randomised_does_not_depend_on_threads_or_company(cohort):

@@ -10,6 +10,7 @@ import related_cohort
 from commands import refused
 from oracles import mixed as oracle
 from oracles import shape_law as drawn
+from scipy import stats
 
 import genassoc as ga
 from genassoc.data.block import GenotypeBlock
@@ -62,6 +63,28 @@ def rows_of(families, trait):
     return here, y[here], X, G
 
 
+def by_chi_squared(rows, n, df):
+    """-log10 p of rows of likelihood ratios, whose p is of F, as chi-squared of twice the gain in log likelihood."""
+    gain = n * np.log1p(rows["statistic"].cast(pl.Float64).to_numpy() ** 2 / df)
+    return -stats.chi2.logsf(gain, 1) / np.log(10)
+
+
+def test_a_likelihood_ratio_of_few_samples_is_referred_to_f(families, results):
+    rows = results["lrt"].table.filter(pl.col("trait") == "q", pl.col("code").is_null())
+    assert set(rows["method"]) <= {"lrt_f", "spa"}
+    rows = rows.filter(pl.col("method") == "lrt_f")
+    by_f = -stats.f.logsf(rows["statistic"].cast(pl.Float64).to_numpy() ** 2, 1, 157) / np.log(
+        10
+    )  # 160 samples, x and g
+    np.testing.assert_allclose(
+        rows["neg_log_10_p_value"], by_f, rtol=1e-5, atol=1e-6
+    )  # statistics are float32 or float64
+    audited = ga.associate(
+        results["lrt"].cohort, ga.LinearMixed("q", "x", test="lrt"), kinship=families.pedigree, audit=12
+    )
+    assert audited.provenance["audit"]["passed"] and audited.provenance["audit"]["rows"] == 12
+
+
 @pytest.mark.parametrize("trait", ["q", "part"])
 def test_rows_are_those_of_dense_algebra(families, results, trait):
     here, y, X, G = rows_of(families, trait)
@@ -74,7 +97,8 @@ def test_rows_are_those_of_dense_algebra(families, results, trait):
         assert row["beta"] == pytest.approx(beta, rel=1e-5, abs=1e-5 * error)
         assert row["standard_error"] == pytest.approx(error, rel=1e-5)
         assert row["neg_log_10_p_value"] == pytest.approx(p_wald, rel=1e-4, abs=1e-5)
-        assert other["neg_log_10_p_value"] == pytest.approx(p_lrt, rel=1e-4, abs=1e-5)
+        found = by_chi_squared(lrt[v : v + 1], here.sum(), here.sum() - 3)[0]
+        assert found == pytest.approx(p_lrt, rel=1e-4, abs=1e-5)
         assert other["beta"] == row["beta"]
         assert row["n"] == here.sum()
 
@@ -105,7 +129,7 @@ def test_numbers_are_gemmas(families, files, results, tmp_path):
     theirs = pl.read_csv(tmp_path / "lmm.assoc.txt", separator="\t").select("rs", "beta", "se", "p_wald", "p_lrt")
     wald, lrt = (results[test].table.filter(pl.col("trait") == "part") for test in ("wald", "lrt"))
     both = wald.join(theirs, left_on="rsid", right_on="rs", suffix="_gemma").join(
-        lrt.select("rsid", lrt="neg_log_10_p_value"), on="rsid"
+        lrt.select("rsid", lrt=pl.Series(by_chi_squared(lrt, n := sum(~np.isnan(y)), n - 3))), on="rsid"
     )
     assert both.height == theirs.height > 100
     # GEMMA stops at 1e-5 of the ratio, of which these move by a tenth or less, and writes seven digits

@@ -94,6 +94,7 @@ def test_a_sample_of_the_fit_projects_to_its_score_but_for_shrinkage(cohort, met
     fit = ga.pca(cohort, 2, method=method)
     again = fit.project(cohort)
     complete = (CODES == 3).mean(axis=0)
+    assert "named as samples of the fit" in again.notes[-1]
     naive = scores(again) * fit.shrinkage
     # calls that it lacks are the mean in the fit, and not in the projection: a hundredth of the score, and twice for twice as many
     np.testing.assert_allclose(naive, scores(fit), atol=0.1 * np.abs(scores(fit)).max() * complete.max() / 0.01)

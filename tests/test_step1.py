@@ -88,6 +88,48 @@ def test_files_give_the_predictions_back(cohort, fitted, tmp_path):
     assert len(other.write(tmp_path / "out", overwrite=True)) == 2
 
 
+def test_files_keep_the_kind_of_their_traits(cohort, fitted, tmp_path):
+    """What predictions in memory refuse and note, the files refuse and note, by the record beside the list."""
+    out = tmp_path / "out"
+    fitted.write(out)
+    same = ["y"], ["sex", "age"]
+    for given in (fitted, out, out / "step1_pred.list", out / "step1_1.loco", {"y": out / "step1_1.loco"}):
+        with pytest.raises(ga.PhenotypeError, match="are of quantitative traits, and the model is of binary ones"):
+            ga.associate(cohort, ga.Logistic(*same), offsets=given)
+        one = cohort.keep_variants(ga.variants.in_region("X"))
+        notes = ga.associate(one, ga.Linear(*same, rank_normalise=True), offsets=given).provenance["notes"]
+        assert any("rank_normalise=True" in note for note in notes)
+        notes = ga.associate(one, ga.Linear(*same), offsets=given).provenance["notes"]
+        assert not any("rank_normalise" in note for note in notes)
+    ranks = ga.fit_whole_genome(cohort, model_of("y", rank_normalise=True))
+    ranks.write(tmp_path / "ranks")
+    for given in (ranks, tmp_path / "ranks"):
+        notes = ga.associate(one, ga.Linear(*same), offsets=given).provenance["notes"]
+        assert any("rank_normalise=False" in note for note in notes)
+    binary = ga.fit_whole_genome(cohort, model_of("disease", outcome="binary", folds=4))
+    binary.write(tmp_path / "binary")
+    with pytest.raises(ga.PhenotypeError, match="are of binary traits"):
+        ga.associate(cohort, ga.Linear(["disease"]), offsets=tmp_path / "binary")
+
+
+def test_the_record_of_other_files_says_nothing(cohort, fitted, tmp_path):
+    """Another program wrote files of the same names over them: the record is not believed, and that is said; a damaged one is refused."""
+    fitted.write(tmp_path)
+    path = tmp_path / "step1_1.loco"
+    path.write_text(path.read_text() + "\n")
+    one = cohort.keep_variants(ga.variants.in_region("X"))
+    res = ga.associate(one, ga.Logistic(["disease"]), offsets={"disease": path})
+    assert res.provenance["notes"]
+    res = ga.associate(one, ga.Linear(["y"]), offsets=tmp_path)
+    assert any("is the record of other predictions than step1_1.loco" in note for note in res.provenance["notes"])
+    record = tmp_path / "step1_pred.list.provenance.json"
+    record.write_text(record.read_text()[:-40])
+    with pytest.raises(ga.InputError, match="no record of provenance"):
+        ga.associate(one, ga.Linear(["y"]), offsets=tmp_path)
+    record.unlink()  # as REGENIE's
+    assert ga.associate(one, ga.Linear(["y"]), offsets=tmp_path).table.height > 0
+
+
 def test_ids_with_underscores_and_families_are_found_again(cohort, tmp_path):
     table = draw_table(draw_codes()).with_columns(FID=pl.Series([f"F_{i // 2}" for i in range(N)]))
     with_families = ga.Cohort.align(cohort.store, table, sample_id="IID")
@@ -148,7 +190,7 @@ def test_a_binary_model_of_the_command(folder, tmp_path, genassoc):
         ('"y"', "linear", "folds = 1", "folds"),
         ('"y"', "linear", "folds = 0.5", "folds"),
         ('"y"', "linear", 'variants = "none.txt"', "none.txt"),
-        ('"y"', "linear", 'relatives = "pheno.tsv"', "no column sample_id_1"),
+        ('"y"', "linear", 'relatives = "pheno.tsv"', "no column SAMPLE_ID_1"),
         ('"y"', "linear", "block = 3", "block_size"),
         ('"y"', "linear", "maf = 0.6", "0.6"),
         ('"nowhere"', "linear", "", "nowhere"),
@@ -199,6 +241,11 @@ def test_parts_of_a_job_array(folder, fitted, tmp_path, genassoc):
     fitted.write(tmp_path / "direct")
     assert files_of(out) == files_of(tmp_path / "direct")
     assert genassoc("step1", toml, "--out", out, "--part", "4/3")[0] == 2
+    for parts in ("1/99999999", "1/8"):
+        code, said, told = genassoc("step1", toml, "--out", tmp_path / "more", "--part", parts)
+        assert (code, said) == (1, "")
+        assert "more than the blocks, of which there are 7" in told
+    assert not (tmp_path / "more").exists()
 
 
 @pytest.mark.integration

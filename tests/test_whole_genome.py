@@ -218,14 +218,38 @@ def test_a_factor_does_not_carry_to_other_models(cohort):
         ga.calibrate(res, found)
 
 
-def test_traits_that_do_not_fit_into_memory_at_once(cohort, fitted, monkeypatch):
-    from genassoc.verbs import whole_genome
-
-    monkeypatch.setattr(whole_genome, "_MOST_PREDICTIONS", 4 * 5 * N * 7)  # of one trait
-    found = ga.fit_whole_genome(cohort, model_of("y", "gaps", "half"))
+def test_traits_that_do_not_fit_into_memory_at_once(cohort, fitted, tmp_path):
+    """A pass for each trait; a folder that was begun with other passes is not taken for one's own."""
+    one = 4 * 5 * N * 7  # bytes of a trait
+    model = model_of("y", "gaps", "half")
+    found = ga.fit_whole_genome(cohort, model, memory=one, work=tmp_path / "work")
+    with pytest.raises(ga.GenassocError, match="another run"):
+        ga.fit_whole_genome(cohort, model, work=tmp_path / "work")
+    assert any("read 3 times for 3 traits" in note for note in found.notes)
+    assert not any("times for 3 traits" in note for note in fitted.notes)
     for trait in fitted.traits:
         # sums in float32 of one column or two
         np.testing.assert_allclose(found.loco(trait), fitted.loco(trait), atol=1e-4)
+
+
+def test_r2_of_nothing_is_named(cohort, fitted):
+    """A trait without any signal has the r2 that the note says, within what four traits of 120 samples vary by."""
+    rng = np.random.default_rng(5)
+    names = [f"noise{k}" for k in range(4)]
+    table = pl.DataFrame({"IID": [f"S{i}" for i in range(N)], **{name: rng.standard_normal(N) for name in names}})
+    found = ga.fit_whole_genome(cohort.with_covariates(table), model_of(*names))
+    said = next(note for note in found.notes if note.startswith("r2 is too good"))
+    assert "7 blocks and 120 samples" in said
+    assert "about 0.055 " in said  # 7 / 127
+    assert 0.5 / 127 < found.summary["r2"].mean() < 3 * 7 / 127
+
+
+def test_traits_named_twice_by_a_range(cohort):
+    with pytest.raises(ga.PhenotypeError, match="named twice: 'PC1'"):
+        ga.fit_whole_genome(
+            cohort.with_covariates(pl.DataFrame({"IID": ["S0", "S1"], "PC1": [1.0, 2.0], "PC2": [1.0, 2.0]})),
+            model_of("PC1:PC2", "PC1"),
+        )
 
 
 def test_a_chromosome_left_out_leaves_no_trace(cohort, codes, tmp_path):
@@ -348,6 +372,8 @@ def test_chosen_samples_are_decoded():
     [
         ({"traits": ()}, "at least one trait"),
         ({"block_size": 0}, "block_size"),
+        ({"block_size": 9}, "from 10 to"),
+        ({"traits": ("y", "gaps", "y")}, "'y' twice"),
         ({"folds": 1}, "folds"),
         ({"prior": "lasso"}, "prior is one of"),
         ({"outcome": "sundry"}, "outcome is one of"),

@@ -1,8 +1,11 @@
 """Heritability by moments, with the trace of squared relationships from random probes: one pass over the genotypes, no n x n matrix.
 
 E[y'K y] = s2_g tr(K K) + s2_e tr(K) and E[y'y] = s2_g tr(K) + s2_e (n - C), all among what covariates leave (Haseman & Elston 1972); tr(K K) is the mean
-of |K b|^2 over random b (Wu & Sankararaman 2018, doi:10.1093/bioinformatics/bty253). K b and y'K y are sums over variants, so that a block
-jackknife over runs of variants gives the standard error (Pazokitoroudi et al. 2020, doi:10.1038/s41467-020-17576-9).
+of |K b|^2 over random b (Wu & Sankararaman 2018, doi:10.1093/bioinformatics/bty253).
+
+Standard errors are the larger of two. K b and y'K y are sums over variants: a block jackknife over runs of variants (Pazokitoroudi et al. 2020,
+doi:10.1038/s41467-020-17576-9). It takes y as given, and misses what all variants share, as in families and in populations; so a second pass gives
+the variance over y: with q = y'K y / y'y and u = (K - q) y it is 2 tr ((K - q) V (K - q) V), whose estimate is 2 u'V u, V = s2_g K + s2_e.
 """
 
 from collections.abc import Iterator, Sequence
@@ -101,19 +104,23 @@ def groups_of(cohort: Cohort) -> list[tuple[tuple[int, int], ...]]:
     return [*groups, tuple(own)] if own else groups
 
 
-def moments_of(cohort: Cohort, probes: Probes, pieces: Sequence[tuple[int, int]], maf: float) -> Moments:
-    """Sums over the variants of a group that are common enough among the samples."""
+def moments_of(
+    cohort: Cohort, probes: Probes, pieces: Sequence[tuple[int, int]], maf: float
+) -> tuple[Moments, Float64Array]:
+    """Sums over the variants of a group that are common enough among the samples; and the sum of z z'y, (n, T)."""
     n, (b, C) = probes.columns.size, (probes.random.shape[1], probes.Q.shape[1])
     products, quadratic = np.zeros((n, b)), np.zeros(probes.y.shape[1])
+    of_y = np.zeros(probes.y.shape)
     used, trace = 0, 0.0
     for Z in _standardised(cohort, probes.columns, pieces, maf):
         W = Z @ probes.together
         products += Z.T @ np.ascontiguousarray(W[:, :b])
+        of_y += Z.T @ np.ascontiguousarray(W[:, b + C :])
         rest = W[:, b:].astype(np.float64)
         trace += float(n) * len(Z) - float((rest[:, :C] ** 2).sum())
         quadratic += (rest[:, C:] ** 2).sum(axis=0)
         used += len(Z)
-    return Moments(used, products, trace, quadratic)
+    return Moments(used, products, trace, quadratic), of_y
 
 
 def _standardised(
@@ -128,10 +135,36 @@ def _standardised(
             yield from standardised_pieces(block, "standardised", maf)
 
 
-def shares(groups: Sequence[Moments], probes: Probes) -> tuple[Float64Array, Float64Array]:
-    """Heritability of each trait (T,) and its standard error by the jackknife over groups; NaN where there is none."""
+@dataclass(frozen=True)
+class Shares:
+    """Estimates of T traits.
+
+    Attributes
+    ----------
+    h2, jackknife : float64 arrays (T,)
+        Heritability, and its standard error by the jackknife over groups; NaN where there is none.
+    slope : float
+        What h2 gains for 1 of ``quotient``.
+    quotient : float64 array (T,)
+        y'K y / y'y.
+    size : float
+        Mean of K's diagonal among what covariates leave: the quotient where h2 is 0.
+    n_variants : int
+    """
+
+    h2: Float64Array
+    jackknife: Float64Array
+    slope: float
+    quotient: Float64Array
+    size: float
+    n_variants: int
+
+
+def shares(groups: Sequence[Moments], probes: Probes) -> Shares:
+    """Heritability of each trait, from the moments of all groups."""
     some = [group for group in groups if group.n]
     n, C = probes.Q.shape
+    rest = float(n - C)  # y'y: traits are scaled so
     total = Moments(
         sum(group.n for group in some),
         np.sum([group.products for group in some], axis=0),
@@ -139,24 +172,40 @@ def shares(groups: Sequence[Moments], probes: Probes) -> tuple[Float64Array, Flo
         np.sum([group.quadratic for group in some], axis=0),
     )
 
-    def solved(left_out: Moments | None) -> Float64Array:
+    def solved(left_out: Moments | None) -> tuple[float, float, Float64Array]:
+        """Slope, the quotient at which h2 is 0, and the quotients."""
         M = total.n - (0 if left_out is None else left_out.n)
         S = total.products if left_out is None else total.products - left_out.products
         S = S - probes.Q @ (probes.Q.T @ S)
         squares = float((S**2).sum()) / S.shape[1] / M**2
         trace = (total.trace - (0.0 if left_out is None else left_out.trace)) / M
         quadratic = (total.quadratic - (0.0 if left_out is None else left_out.quadratic)) / M
-        rest = float(n - C)
-        # y'y is n - C: traits are scaled so
-        determinant = squares * rest - trace * trace
-        genetic = (rest * quadratic - trace * rest) / determinant
-        error = (squares * rest - trace * quadratic) / determinant
-        size = trace / rest
-        return np.asarray(genetic * size / (genetic * size + error))
+        # Both equations solved: the variances sum to y'y / (n - C), which is 1
+        return trace * rest / (squares * rest - trace * trace), trace / rest, quadratic / rest
 
-    found = solved(None)
+    slope, size, quotient = solved(None)
+    found = slope * (quotient - size)
     if len(some) < 2:
-        return found, np.full(found.size, np.nan)
-    without = np.stack([solved(group) for group in some])
+        return Shares(found, np.full(found.size, np.nan), slope, quotient, size, total.n)
+    without = np.stack([a * (q - b) for a, b, q in (solved(group) for group in some)])
     J = len(some)
-    return found, np.sqrt((J - 1) / J * ((without - without.mean(axis=0)) ** 2).sum(axis=0))
+    error = np.sqrt((J - 1) / J * ((without - without.mean(axis=0)) ** 2).sum(axis=0))
+    return Shares(found, error, slope, quotient, size, total.n)
+
+
+def deviations(found: Shares, probes: Probes, of_y: Float64Array) -> Probes:
+    """What the second pass multiplies genotypes with: u = (K - q) y of each trait (n, T), from the sum of z z'y of all groups."""
+    products = of_y - probes.Q @ (probes.Q.T @ of_y)
+    u = products / found.n_variants - found.quotient * probes.y
+    none = np.zeros((len(u), 0))
+    together = np.ascontiguousarray(np.hstack([probes.Q, u]).astype(np.float32))
+    return Probes(probes.columns, probes.Q, none, u, together)
+
+
+def standard_errors(found: Shares, second: Probes, quadratic: Float64Array) -> Float64Array:
+    """The larger of both standard errors (T,); ``quadratic`` is the sum of (z'u)^2 over all variants."""
+    n, C = second.Q.shape
+    share = np.clip(found.h2, 0.0, 1.0)
+    # s2_g size = h2, s2_e = 1 - h2
+    variance = 2.0 * (share / found.size * quadratic / found.n_variants + (1.0 - share) * (second.y**2).sum(axis=0))
+    return np.fmax(found.jackknife, np.abs(found.slope) * np.sqrt(variance) / (n - C))

@@ -95,6 +95,10 @@ def qc(
     """Counts, frequencies, missing rates, exact Hardy-Weinberg; heterozygosity of each sample."""
     from genassoc.verbs import describe, quality
 
+    if not het_limit > 0.0:
+        raise click.BadParameter(f"{het_limit:g} is no limit above 0 standard deviations", param_hint="--het-limit")
+    if samples_out is None and het_limit != 3.0:
+        raise click.UsageError("--het-limit is of the table of samples: name it with --samples-out")
     targets = [path for path in (out, samples_out) if path is not None]
     describe.check_tables(
         [*targets, *([] if check_sex is None else [check_sex])], [store] if pheno is None else [store, pheno]

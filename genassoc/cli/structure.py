@@ -47,9 +47,14 @@ def prune(
     all_chromosomes: Annotated[
         bool, Option("--all-chromosomes", help="X, Y and MT too; by default autosomes.", panel=_VARIANTS)
     ] = False,
-    no_long_range_ld: Annotated[
-        bool, Option("--no-long-range-ld", help="Leave out regions of long-range LD.", panel=_VARIANTS)
-    ] = False,
+    long_range_ld: Annotated[
+        bool,
+        Option(
+            "--long-range-ld/--no-long-range-ld",
+            help="Regions of long-range LD are kept, or left out; by default kept.",
+            panel=_VARIANTS,
+        ),
+    ] = True,
     build: Annotated[
         str | None,
         Option(help="GRCh37 | GRCh38: of these regions, where the store does not know it.", panel=_VARIANTS),
@@ -63,9 +68,13 @@ def prune(
     """
     from genassoc.verbs import pruning
 
+    if build is not None and long_range_ld:
+        raise click.UsageError(
+            "--build says where regions of long-range LD are, which take part without --no-long-range-ld"
+        )
     found = pruning.prune_to_file(
         store, out, r2=r2, window=window, variants=variants, keep=keep, maf=maf, missing_rate=missing_rate,
-        all_chromosomes=all_chromosomes, long_range_ld=not no_long_range_ld, build=build, restart=force,
+        all_chromosomes=all_chromosomes, long_range_ld=long_range_ld, build=build, restart=force,
         executor=executor(threads), progress=progress(),
     )  # fmt: skip
     for line in found.lines():
@@ -90,13 +99,13 @@ def pca(
         float, Option(help="Minimum minor allele frequency in the samples of the fit.", panel=_VARIANTS)
     ] = 0.01,
     long_range_ld: Annotated[
-        bool,
+        bool | None,
         Option(
-            "--long-range-ld",
-            help="Keep regions of long-range LD, which are left out where the build is known.",
+            "--long-range-ld/--no-long-range-ld",
+            help="Regions of long-range LD are kept, or left out; by default left out where the build is known.",
             panel=_VARIANTS,
         ),
-    ] = False,
+    ] = None,
     build: Annotated[
         str | None, Option(help="GRCh37 | GRCh38: of these regions, where the store does not know it.", panel=_VARIANTS)
     ] = None,
@@ -145,14 +154,11 @@ def pca(
     runner, shown = executor(threads), progress()
     if project is not None:
         unused = {
-            "--variants": variants,
-            "--fit-on": fit_on,
-            "--unrelated": unrelated,
-            "--save": save,
-            "--plot": plot,
-            "--method": method,
-            "--build": build,
-        }
+            "--variants": variants, "--fit-on": fit_on, "--unrelated": unrelated, "--save": save, "--plot": plot, "--method": method,
+            "--build": build, "--memory": memory, "-k": None if k == 10 else k, "--maf": None if maf == 0.01 else maf,
+            "--seed": None if seed == 1 else seed, "--long-range-ld": long_range_ld,
+            "--max-kinship": None if max_kinship == 0.0442 else max_kinship,
+        }  # fmt: skip
         if given := [name for name, value in unused.items() if value is not None]:
             raise click.UsageError(f"--project takes components as they are: {', '.join(given)} has no part in it")
         result = components.projected_of_store(
@@ -161,9 +167,11 @@ def pca(
         lines = result.summary_lines()
         n_samples = result.scores.height
     else:
+        if unrelated is None and max_kinship != 0.0442:
+            raise click.UsageError("--max-kinship is of --unrelated: name the table of kinship")
         found = components.components_of_store(
             store, out, variants=variants, keep=keep, fit_on=fit_on, unrelated=unrelated, max_kinship=max_kinship, save=save, plot=plot, restart=force, k=k, min_maf=maf,
-            long_range_ld=True if long_range_ld else None, build=build, method=method, seed=seed, memory=memory,
+            long_range_ld=long_range_ld, build=build, method=method, seed=seed, memory=memory,
             executor=runner, progress=shown,
         )  # fmt: skip
         lines, n_samples = found.summary_lines(), found.scores.height
@@ -225,6 +233,13 @@ def step1(
     part: Annotated[
         str | None, Option(metavar="I/N", help="Only the blocks of part I of N (from 1) of a job array.", panel=_OUTPUT)
     ] = None,
+    memory: Annotated[
+        str | None,
+        Option(
+            metavar="SIZE",
+            help="Predictions of blocks held at once, 2GiB by default; traits beyond them are another pass.",
+        ),
+    ] = None,
     force: Force = False,
     threads: Threads = None,
     dask: Dask = None,
@@ -241,7 +256,7 @@ def step1(
     if threads is not None and dask is not None:
         raise click.BadParameter("--threads is for this machine, --dask for a cluster: give one of them")
     with runs.workers(threads, dask, tell) as workers:
-        options = RunOptions(executor=workers, progress=progress(), restart=force, tell=tell)
+        options = RunOptions(executor=workers, progress=progress(), restart=force, memory=memory, tell=tell)
         for line in verb.step1(Config.read_inputs(config), out, options, _part(part)):
             say(line)
 

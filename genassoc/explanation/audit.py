@@ -371,7 +371,7 @@ def _compare(row: dict[str, Any], fitted: DenseFit, tolerance: Tolerance, n: int
     joint = np.isnan(fitted.beta)
     # Near p = 1 the standard error |beta| / |z| of a likelihood ratio is 0 / 0, of an exact test over 0: rounding is all there is.
     vague = (
-        row["method"] in ("lrt", "firth", "firth_approx")
+        row["method"] in ("lrt", "lrt_f", "firth", "firth_approx")
         and not joint
         and abs(fitted.beta) < 1e-3 * fitted.standard_error_model
     ) or (row["method"] in ("exact", "dosage_law") and fitted.neg_log_10_p < 1e-6)

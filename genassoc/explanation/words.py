@@ -34,6 +34,7 @@ METHODS = {
     "bound of the information); its beta is one step of the fit",
     "wald": "a Wald test of the maximum likelihood estimate",
     "lrt": "a likelihood ratio test",
+    "lrt_f": "a likelihood ratio test, whose p is of the F distribution that it has in a model without relatives, because samples are few",
     "firth": "Firth's penalised likelihood ratio test, which stays finite where all carriers have one outcome",
     "firth_approx": "Firth's penalised likelihood ratio test, the covariates' effects held where they are without it",
     "spa": "a saddlepoint approximation of the score's tail; beta and p are of different fits",

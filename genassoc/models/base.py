@@ -10,7 +10,7 @@ from genassoc.shapes import Array
 # The tests that a row can have, and why a row has no estimate or one to take with care: numbers of the columns "method" and "code".
 METHODS: tuple[str | None, ...] = (
     None, "score", "score_approx", "wald", "lrt", "firth", "firth_approx", "spa", "exact", "t", "f", "t_hc3", "t_hc0",
-    "f_hc3", "f_hc0", "wald_hc3", "wald_hc0", "wald_robust", "dosage_law",
+    "f_hc3", "f_hc0", "wald_hc3", "wald_hc0", "wald_robust", "dosage_law", "lrt_f",
 )  # fmt: skip
 CODES: tuple[str | None, ...] = (
     None,

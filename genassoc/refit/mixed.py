@@ -22,7 +22,7 @@ _POINTS = np.linspace(np.log(1e-5), np.log(1e5), 41)
 class Mixed(Likelihood):
     """What the audit has to know of mixed models; their fits are `mixed_test`'s."""
 
-    methods: ClassVar[tuple[str, ...]] = ("wald", "lrt")
+    methods: ClassVar[tuple[str, ...]] = ("wald", "lrt", "lrt_f")
     closed_form: ClassVar[bool] = True
 
     @classmethod
@@ -89,7 +89,13 @@ def mixed_test(relations: Relations, y: Float64Array, X: Float64Array, g: Float6
         return DenseFit(beta, error, neg_log_10_p((beta / error) ** 2, 1, float(df)), error, float(df))
     null = _Fit(relations, y, Q)
     twice = max(null.likelihood(_least(null.likelihood)) - fit.likelihood(_least(fit.likelihood)), 0.0)
-    return DenseFit(beta, abs(beta) / np.sqrt(twice) if twice > 0 else error, neg_log_10_p(twice, 1), error)
+    if method == "lrt_f":
+        twice = df * np.expm1(twice / fit.n)
+        p = neg_log_10_p(twice, 1, float(df))
+        of_t = float(df)
+    else:
+        p, of_t = neg_log_10_p(twice, 1), np.inf
+    return DenseFit(beta, abs(beta) / np.sqrt(twice) if twice > 0 else error, p, error, of_t)
 
 
 def whitening(relations: Relations, y: Float64Array, D: Float64Array) -> Float64Array:

@@ -64,7 +64,7 @@ class SimulatedTrait:
         if self.kind not in TRAIT_KINDS:
             raise ValueError(f"kind is {self.kind!r}; it must be one of {TRAIT_KINDS}.")
         parts = (self.h2, self.stratification, self.shared_environment)
-        if min(parts) < 0.0 or sum(parts) > 1.0:
+        if not (min(parts) >= 0.0 and sum(parts) <= 1.0):  # so NaN is refused too
             raise ValueError(
                 f"h2, stratification and shared_environment are {parts}; none may be below 0, their sum not above 1."
             )

@@ -65,7 +65,7 @@ def cohort_for(
     if offsets is not None:
         tables = getattr(offsets, "tables", None)
         given = tables if isinstance(tables, PredictionTables) else offsets  # of whole-genome predictions in memory
-        cohort = with_offsets(cohort, given, model.traits, model.outcome)
+        cohort = with_offsets(cohort, given, model.traits, model.outcome, getattr(model, "rank_normalise", False))
     if cohort.offsets is not None:
         check_offsets(cohort, model.traits)
     return related(cohort, model, kinship)
@@ -226,7 +226,7 @@ def associate_to_file(
     job = association_job(cohort, model, plan, options)
     warn_of_columns(job.state.cautions, job.state.notes)
     structure = structure_of(cohort, model, options)
-    for note in structure.notes:
+    for note in structure.warned:
         warnings.warn(note, StructureWarning, stacklevel=3)
     run = fitted(job, plan, options.executor, options.memory, model.rows_per_variant)
     record: dict[str, Any] = {}

@@ -38,6 +38,7 @@ _MOST_COMPONENTS = 10_000
 _MOST_ROWS = 2**31
 # Numbers of loadings and scores hardly compress: a file that claims to hold more than so many times its bytes is made to fill memory.
 _MOST_EXPANSION = 200
+_MOST_LOADING = 1e6  # those of a fit are below 1 / sqrt(eigenvalue); float32 sums of squares hold these
 Schema = dict[str, type[pl.DataType]]
 _PLACES: Schema = {
     "chromosome": pl.String, "base_pair_location": pl.Int64, "rsid": pl.String, "other_allele": pl.String,
@@ -150,6 +151,8 @@ def write_components(found: ComponentFields, path: Path, *, overwrite: bool = Fa
         sync_folder(target.parent)
     except OSError as error:
         raise output_error(error, path) from error
+    except pl.exceptions.ComputeError as error:  # polars' word for a disk that is full
+        raise OutputError(f"cannot write {path}: {error}; is the disk full?") from error
     finally:
         with contextlib.suppress(OSError):
             shutil.rmtree(wip)
@@ -287,5 +290,12 @@ def _check_loadings(table: pl.DataFrame) -> None:
     for name in table.columns[len(_PLACES) - 2 :]:
         if table[name].null_count() or not table[name].is_finite().all():
             raise MalformedError(f"{name} of a variant is no number")
+    loads = table.select(table.columns[len(_PLACES) :])
+    if (loads.select(pl.all().abs().max()).max_horizontal().item() or 0.0) > _MOST_LOADING:
+        raise MalformedError("a loading is larger than any that a fit gives")
+    if min(loads.select(pl.all().abs().max()).row(0)) == 0.0:
+        raise MalformedError("all loadings of a component are 0")
+    if table.select("chromosome", "base_pair_location", "other_allele", "effect_allele").is_duplicated().any():
+        raise MalformedError("a variant is there twice")
     if not ((frequency > 0.0) & (frequency < 1.0)).all() or not ((rate > 0.0) & (rate <= 1.0)).all():
         raise MalformedError("a frequency is not between 0 and 1")

@@ -196,7 +196,7 @@ def pca(
     if k >= n:
         raise InputError(
             f"{n:,} samples have at most {n - 1:,} principal components, since scores are centred, and {k} are asked for: "
-            f"ask for fewer (k={max(n - 1, 1)}, --k on the command line)"
+            + (f"ask for fewer (k={n - 1}, -k on the command line)" if n > 1 else "fit on more samples")
         )
     chosen = variants_to_fit(
         fit, min_maf=min_maf, long_range_ld=long_range_ld, build=build, executor=executor, progress=progress

@@ -1,5 +1,6 @@
 """Principal components of a store into files, and scores of a store's samples on components that were saved: what `genassoc pca` does."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from genassoc.data.output import check_outputs, check_writable
@@ -55,6 +56,7 @@ def components_of_store(
         cohort, k, fit_on=fitted, unrelated=unrelated, max_kinship=max_kinship, min_maf=min_maf, long_range_ld=long_range_ld, build=build, method=method, seed=seed,
         memory=memory, work=work.path if keeps else None, executor=executor, progress=progress,
     )  # fmt: skip
+    found = replace(found, notes=(*cohort.notes, *found.notes))  # what there is to say of the lists
     if save is not None:
         found.write(save, overwrite=restart)
     if plot is not None:

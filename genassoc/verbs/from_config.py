@@ -111,7 +111,9 @@ def with_offsets_of(config: Config, cohort: Cohort, model: AssociationModel) -> 
     """The cohort with the ``[offsets]`` of a model's traits, where there are any."""
     if config.offset_path is None:
         return cohort
-    return with_offsets(cohort, config.offset_path, model.traits, model.outcome)
+    return with_offsets(
+        cohort, config.offset_path, model.traits, model.outcome, getattr(model, "rank_normalise", False)
+    )
 
 
 def related_of(config: Config, cohort: Cohort, model: AssociationModel) -> Cohort:

@@ -2,13 +2,23 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import polars as pl
 
-from genassoc.analyses.heritability import N_PROBES, Moments, Probes, groups_of, moments_of, shares
+from genassoc.analyses.heritability import (
+    N_PROBES,
+    Moments,
+    Probes,
+    deviations,
+    groups_of,
+    moments_of,
+    shares,
+    standard_errors,
+)
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.kinship import Given
 from genassoc.data.forks import check_not_forked
@@ -17,6 +27,7 @@ from genassoc.engine.executors import Executor, Serial, Threads, single_threaded
 from genassoc.errors import GenassocError, InputError, PhenotypeError
 from genassoc.models.mixed.model import LinearMixed
 from genassoc.progress import Progress, Silent
+from genassoc.shapes import Float64Array
 from genassoc.verbs.arguments import check_cohort, check_executor
 from genassoc.verbs.relationships import computed, related
 from genassoc.verbs.stores import open_store
@@ -174,25 +185,18 @@ def _randomised(
         columns = np.asarray(cohort.block_columns)[here]
         y = design.y[here][:, own]
         probes = Probes.of(columns, design.X[here], y - y.mean(axis=0), N_PROBES, seed)
-        shown.begin(f"heritability of {len(own)} traits", len(groups), "groups of variants")
-        found: dict[int, Moments] = {}
-
-        def one(number: int, probes: Probes = probes) -> tuple[int, Moments]:
-            return number, moments_of(cohort, probes, groups[number], model.grm_maf)
-
-        try:
-            with single_threaded_blas():
-                for number, moments in workers.map(one, range(len(groups))):
-                    found[number] = moments
-                    shown.advance(1)
-        finally:
-            shown.end()
-        if not any(moments.n for moments in found.values()):
+        passes = _Passes(cohort, groups, model.grm_maf, workers, shown)
+        moments, of_y = passes.one(probes, f"heritability of {len(own)} traits")
+        if not any(group.n for group in moments):
             raise GenassocError(
                 f"no heritability can be estimated: none of the store's autosomal variants has a minor allele frequency of {model.grm_maf:g} or "
                 f"more among {n:,} samples. Lower grm_maf, or give a kinship matrix."
             )
-        h2, error = shares([found[number] for number in sorted(found)], probes)
+        estimates = shares(moments, probes)
+        second = deviations(estimates, probes, of_y)
+        again, _ = passes.one(second, f"standard errors of {len(own)} traits")
+        h2 = estimates.h2
+        error = standard_errors(estimates, second, np.sum([group.quadratic for group in again], axis=0))
         for t, share, se in zip(own, h2, error):
             rows[t] = {
                 "trait": design.traits[t],
@@ -202,6 +206,40 @@ def _randomised(
                 "n": n,
             }
     return [rows[t] for t in range(len(design.traits))]
+
+
+@dataclass(frozen=True)
+class _Passes:
+    """Passes over all groups of variants."""
+
+    cohort: Cohort
+    groups: Sequence[tuple[tuple[int, int], ...]]
+    maf: float
+    workers: Serial | Threads
+    shown: Progress
+
+    def one(self, probes: Probes, label: str) -> tuple[list[Moments], Float64Array]:
+        """The moments of each group, and the sum of z z'y of all (n, T), added up in the order of the groups."""
+        waiting: dict[int, tuple[Moments, Float64Array]] = {}
+        moments: list[Moments] = []
+        of_y = np.zeros(probes.y.shape)
+
+        def do(number: int) -> tuple[int, tuple[Moments, Float64Array]]:
+            return number, moments_of(self.cohort, probes, self.groups[number], self.maf)
+
+        self.shown.begin(label, len(self.groups), "groups of variants")
+        try:
+            with single_threaded_blas():
+                for number, found in self.workers.map(do, range(len(self.groups))):
+                    waiting[number] = found
+                    while len(moments) in waiting:
+                        of_group, part = waiting.pop(len(moments))
+                        moments.append(of_group)
+                        of_y += part
+                    self.shown.advance(1)
+        finally:
+            self.shown.end()
+        return moments, of_y
 
 
 def _prevalences(prevalence: Mapping[str, float] | None, traits: tuple[str, ...]) -> dict[str, float]:

@@ -26,7 +26,7 @@ from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.contigs import MT, XY, X, Y
 from genassoc.data.cohort.matching import first_few
 from genassoc.data.forks import check_not_forked
-from genassoc.data.output import check_outputs, replacing, target_of
+from genassoc.data.output import check_outputs, check_writable, replacing, target_of
 from genassoc.data.result_table import write_table
 from genassoc.engine.association import for_blocks, read_selected
 from genassoc.engine.executors import Executor, Serial, Threads, single_threaded_blas
@@ -229,7 +229,15 @@ def kinship_to_file(
     else:
         inputs = [path for path in (store, variants, keep, components) if isinstance(path, Path)]
         check_outputs([out, *([unrelated_out] if unrelated_out is not None else [])], inputs)
+        if unrelated_out is not None:
+            check_writable(unrelated_out)
         cohort = chosen_of_store(store, variants=variants, keep=keep)
+    least = THIRD_DEGREE if min_kinship is None else float(min_kinship)
+    if unrelated_out is not None and least < 0.0:
+        raise InputError(
+            f"min_kinship is {least:g}: unrelated samples have a kinship about 0, so that a least kinship below 0 chooses none; leave it out "
+            "(0.0442, the third degree), or list all pairs"
+        )
     work = WorkFolder.beside(out)
     if restart and work.path.is_dir() and work.has_parts():
         work.remove()
@@ -253,12 +261,12 @@ def kinship_to_file(
                 work.remove()
             raise
         work.remove()
-    notes = found.notes
+    notes = (*found.notes, *cohort.notes) if not isinstance(store, Cohort) else found.notes
     if unrelated_out is not None:
-        apart = cohort.keep_unrelated(out, max(0.0, THIRD_DEGREE if min_kinship is None else min_kinship))
+        apart = cohort.keep_unrelated(out, least)
         with replacing(target_of(unrelated_out)) as file:
             file.write("".join(f"{name}\n" for name in apart.sample_ids).encode())
-        notes = (*notes, f"{unrelated_out}: {apart.n_samples:,} samples of which no two are related so")
+        notes = (*notes, f"{unrelated_out}: {apart.n_samples:,} samples of which no two have a kinship above {least:g}")
     return Kinship(found.n_samples, found.n_variants, sum(tally.values()), tally, found.standard_error, notes)
 
 
@@ -410,8 +418,8 @@ def _notes(
     if by_chance[0] >= 1:
         safe = next((name for name, n in zip(("second", "first"), by_chance[1:]) if n < 1), "")
         notes.append(
-            f"at {frequencies.polymorphic:,} polymorphic variants about {by_chance[0]:,.0f} pairs of no relation would reach a kinship of 0.0442, the "
-            "third degree, by chance (more if variants are in LD, fewer if ancestries differ): "
+            f"at {frequencies.polymorphic:,} polymorphic variants up to about {by_chance[0]:,.0f} pairs of no relation reach a kinship of 0.0442, the "
+            "third degree, by chance (more if variants are in LD; half of it or fewer if they are not): "
             + (f"trust the {safe} degree and closer, or use more variants" if safe else "use more variants")
         )
     bare = np.flatnonzero(calls.totals[0] == 0)

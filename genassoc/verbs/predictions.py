@@ -4,7 +4,7 @@ In memory, or as REGENIE's files: a ``.loco`` file a trait, the list of them, an
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.contigs import chromosome_of
 from genassoc.data.integrity import Digesting, FileDigest
 from genassoc.data.output import check_writable, replacing, target_of
@@ -48,7 +49,9 @@ class WholeGenomePredictions:
         What 1 is: of quantitative traits a standard deviation of their residuals on the covariates; else of the linear predictor.
     summary : DataFrame
         trait, n, n_folds (0: each sample from all others), h2 (of the penalty that was chosen), r2, neg_log_likelihood (a sample), and
-        n_variants, n_blocks; traits that failed have a ``failure`` in words.
+        n_variants, n_blocks; traits that failed have a ``failure`` in words. The r2 of the ridge is too good: of a trait that no
+        variant predicts it is about n_blocks / (n_blocks + n). (Level 1 of a fold learns from predictions of the other folds, which were fitted with
+        this fold's values in; so it is in REGENIE. The p values of associations with these predictions do not suffer.)
     penalties : DataFrame
         trait, h2 and what cross-validation found with its penalty.
     left_out : DataFrame
@@ -90,7 +93,8 @@ class WholeGenomePredictions:
     def tables(self) -> PredictionTables:
         """The predictions as tables, as `genassoc.associate` takes them."""
         made = {name: self.table(key) for key, name in self.chromosomes.items()}
-        return PredictionTables(made, self.table(), self.unit, self.outcome, "the whole-genome predictions")
+        ranks = self.provenance.get("parameters", {}).get("model", {}).get("rank_normalise") is True
+        return PredictionTables(made, self.table(), self.unit, self.outcome, "the whole-genome predictions", ranks)
 
     def table(self, chromosome: str | None = None) -> pl.DataFrame:
         """Predictions of all traits without a chromosome: sample_id, then a column for each trait; null where a sample has none."""
@@ -196,10 +200,25 @@ def _rows(predictions: WholeGenomePredictions) -> list[tuple[str, str | None]]:
     return [*((key.removeprefix("="), key) for key in keys), ("X", None)]
 
 
+def check_names(cohort: Cohort, traits: Sequence[str]) -> None:
+    """See, before any work, that files of predictions can name the samples and traits.
+
+    Raises
+    ------
+    InputError
+        The name of one has a blank in it.
+    """
+    _check_traits(cohort.phenotypes.resolve(tuple(traits), "trait"))
+    ids = [str(name) for name in cohort.sample_ids]
+    _joined(ids, ids)
+
+
 def _header(predictions: WholeGenomePredictions) -> list[str]:
     """FID_IID of each sample: the ids twice where the phenotypes name no families."""
-    ids = predictions.sample_ids
-    families = predictions.family_ids or ids
+    return _joined(predictions.sample_ids, predictions.family_ids or predictions.sample_ids)
+
+
+def _joined(ids: Sequence[str], families: Sequence[str]) -> list[str]:
     for family, name in zip(families, ids):
         if len(f"{family}_{name}".split()) != 1:
             raise InputError(

@@ -241,7 +241,7 @@ def _check_step1(config: Config, cohort: Cohort, model: AssociationModel) -> Non
     from genassoc.verbs import step1
 
     step1.regression_of(config, model)
-    step1.relatives_of(config)
+    step1.check_inputs(config, cohort, model)
     _check_some_variant(step1.step1_cohort(config, cohort))
 
 

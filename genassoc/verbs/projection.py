@@ -134,6 +134,12 @@ def project(
         notes.append(f"{filtered:,} of these were left out by the cohort's filters")
     if unknown := int(np.isnan(scores).any(axis=1).sum()):
         notes.append(f"{unknown:,} of {cohort.n_samples:,} samples have too few calls for a score")
+    fitted = set(components.scores["sample_id"].filter(pl.Series(components.fitted)))
+    if again := sum(str(name) in fitted for name in cohort.sample_ids):
+        notes.append(
+            f"{again:,} samples are named as samples of the fit: made good for a shrinkage that these have not, they lie farther out than "
+            "its scores, which are theirs"
+        )
     for note in notes:
         log.info(note)
     return ProjectedScores(

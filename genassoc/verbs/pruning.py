@@ -1,7 +1,7 @@
 """LD pruning: variants of which no two near one another are correlated."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -280,4 +280,4 @@ def prune_to_file(
         executor=executor, progress=progress,
     )  # fmt: skip
     write_variants(out, found)
-    return found
+    return replace(found, notes=(*cohort.notes, *found.notes))  # what there is to say of the lists

@@ -142,9 +142,20 @@ def _fraction(value: object, least: float) -> float:
 
 @dataclass(frozen=True)
 class Structure:
-    """What there is to say, and what the record keeps."""
+    """What there is to say, and what the record keeps.
+
+    Attributes
+    ----------
+    notes : tuple of str
+    warned : tuple of str
+        Of these what the model does not account for.
+    record : dict
+    lines : tuple of str
+        What `check` shows, also where there is nothing to warn of.
+    """
 
     notes: tuple[str, ...] = ()
+    warned: tuple[str, ...] = ()
     record: dict[str, object] = field(default_factory=dict)
     lines: tuple[str, ...] = ()
 
@@ -167,10 +178,17 @@ def structure_of(cohort: Cohort, model: AssociationModel, options: RunOptions) -
     if analysed.size < 2:
         return Structure()
     found = look_at(cohort, analysed, options.n_threads)
-    notes = [*_of_relatives(found, cohort, model), *_of_components(found, design.X[analysed], cohort, model)]
+    relatives = [*_of_relatives(found, cohort, model)]
+    ancestry = [*_of_components(found, design.X[analysed], cohort, model)]
+    notes = [*relatives, *ancestry]
+    # Samples that are there twice are nobody's relatives; a matrix of the store's variants knows their ancestry too.
+    warned = [
+        *(relatives if found.pairs[0] or not _way(cohort, model) else []),
+        *(ancestry if kind_of(model) != "mixed" else []),
+    ]
     options.say(notes)
-    lines = notes if sum(found.pairs) else [*notes, _nothing(found, ancestry=bool(notes))]
-    return Structure(tuple(notes), {"structure": found.record()}, tuple(lines))
+    lines = notes if relatives else [*notes, _nothing(found, ancestry=bool(ancestry))]
+    return Structure(tuple(notes), tuple(warned), {"structure": found.record()}, tuple(lines))
 
 
 def _has_a_trait(cohort: Cohort, model: AssociationModel) -> BoolArray:
@@ -366,10 +384,12 @@ def _of_components(found: Look, X: Float64Array, cohort: Cohort, model: Associat
     alone = (
         "without relatives" if found.n_degrees == 3 else "without near relatives, as far as so few variants tell them"
     )
+    way = f"a trait that differs by ancestry gives p values that are too small. Give principal components (genassoc pca) as covariates{more}"
+    if kind_of(model) == "mixed":
+        way = "the mixed model accounts for ancestry as far as its kinship is of genotypes; of a pedigree's give principal components (genassoc pca) too"
     yield (
         f"ancestry: {components.n} leading {which} clear in {found.n_variants:,} variants of {len(found.samples):,} samples {alone}, and the covariates "
-        f"hold {'none' if lacking.all() else 'not all'} of them (R2 {shown}): a trait that differs by ancestry gives p values that are too small. Give "
-        f"principal components (genassoc pca) as covariates{more}"
+        f"hold {'none' if lacking.all() else 'not all'} of them (R2 {shown}): {way}"
     )
 
 

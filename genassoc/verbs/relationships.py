@@ -6,6 +6,8 @@ import numpy as np
 
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.kinship import Each, Given, filled, with_kinship
+from genassoc.data.cohort.kinship_order import order_note
+from genassoc.data.cohort.predictors import PredictorStore
 from genassoc.data.memory import show_memory
 from genassoc.engine.executors import Executor, Serial, Threads, single_threaded_blas
 from genassoc.engine.resources import granted_memory
@@ -38,13 +40,21 @@ def related(cohort: Cohort, model: AssociationModel, kinship: Given | None = Non
     if kinship is not None:
         _check_loco(model)
         check_memory(cohort, model)
-        return with_kinship(cohort, kinship)
+        return _noted(with_kinship(cohort, kinship))
     if cohort.kinship is not None and cohort.kinship.scaling is None:
         _check_loco(model)
         return cohort
     wanted = ask()
     same = cohort.kinship is not None and cohort.kinship.digest == wanted.digest
     return cohort if same else replace(cohort, kinship=wanted)
+
+
+def _noted(cohort: Cohort) -> Cohort:
+    """The cohort with a note where its matrix does not go with its genotypes."""
+    kinship = cohort.kinship
+    assert kinship is not None and kinship.values is not None
+    note = None if isinstance(cohort.store, PredictorStore) else order_note(cohort, kinship.values, kinship.source)
+    return cohort if note is None else replace(cohort, notes=(*cohort.notes, note))
 
 
 def _check_loco(model: AssociationModel) -> None:
@@ -78,7 +88,7 @@ def check_memory(cohort: Cohort, model: AssociationModel) -> None:
 
 def n_patterns(cohort: Cohort, model: AssociationModel) -> int:
     """Sets of samples that traits are observed in: each has a basis of its own."""
-    design = cohort.design(model.traits, model.covariates)
+    design = replace(cohort, offsets=None).design(model.traits, model.covariates)
     observed = ~np.isnan(design.y) & design.complete[:, None]
     return len({observed[:, t].tobytes() for t in range(observed.shape[1])})
 

@@ -13,15 +13,13 @@ from genassoc.data.cohort import variants as predicates
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.variant_lists import read_variants
 from genassoc.data.output import check_outputs, check_writable
-from genassoc.data.phenotypes.columns import read_columns
-from genassoc.data.phenotypes.reading import Reading
 from genassoc.engine.parts import WorkFolder
 from genassoc.errors import InputError, OutputError
 from genassoc.models.base import AssociationModel
 from genassoc.verbs.config import Config
 from genassoc.verbs.from_config import make_cohort, make_model, make_store
 from genassoc.verbs.options import DEFAULT, RunOptions
-from genassoc.verbs.predictions import LIST, standing_predictions
+from genassoc.verbs.predictions import LIST, check_names, standing_predictions
 from genassoc.verbs.run_record import input_files, run_of
 from genassoc.verbs.whole_genome import fit_part, fit_whole_genome, identity_of, pairs_among, recorder_of
 
@@ -48,7 +46,8 @@ def step1(
     model = regression_of(config, make_model(config))
     store = make_store(config, threads=options.n_threads, progress=options.progress, overwrite=options.restart)
     cohort = step1_cohort(config, make_cohort(config, store))
-    relatives = relatives_of(config)
+    relatives = config.step1_files.get("relatives")
+    check_names(cohort, model.traits)
     listed = out / LIST
     check_outputs([listed], [config.store, *config.tables, *config.step1_files.values(), *input_files(cohort)])
     recorder = recorder_of(cohort, model)
@@ -56,6 +55,7 @@ def step1(
     if not options.restart:
         found = standing_predictions(out, identity, {"parameters": recorder.parameters, "inputs": recorder.inputs})
         if found is not None and found.same:
+            WorkFolder.beside(listed).remove()  # a run that was killed at its very end left it
             return [
                 f"{listed} already holds the predictions of this fit: they were not computed again; --force computes them again"
             ]
@@ -75,7 +75,7 @@ def step1(
         if part is not None:
             fit_part(
                 cohort, model, part, work.path,
-                relatives=relatives, executor=options.executor, progress=options.progress,
+                relatives=relatives, memory=options.memory, executor=options.executor, progress=options.progress,
             )  # fmt: skip
             return [
                 f"part {part[0] + 1} of {part[1]} is done: when all are, the same command without --part fits the rest"
@@ -83,10 +83,12 @@ def step1(
         if options.restart and work.path.is_dir():
             work.remove()
         predictions = fit_whole_genome(
-            cohort, model, relatives=relatives, work=work.path, executor=options.executor, progress=options.progress
-        )
+            cohort, model, relatives=relatives, work=work.path, memory=options.memory, executor=options.executor,
+            progress=options.progress,
+        )  # fmt: skip
     except BaseException:
-        if work.path.is_dir() and not any(work.path.rglob("part-*.parquet")):
+        # Of a job array other parts may be at work there.
+        if part is None and work.path.is_dir() and not any(work.path.rglob("part-*.parquet")):
             work.remove()  # nothing to take up: leave nothing behind
         if made and not any(out.iterdir()):
             out.rmdir()
@@ -119,7 +121,9 @@ def regression_of(config: Config, model: AssociationModel) -> WholeGenomeRegress
     taken = (*_TAKEN, *_TAKEN_OF_TIMES) if model.outcome == "survival" else _TAKEN
     own |= {name: getattr(model, name) for name in taken if getattr(model, name, None)}
     try:
-        return WholeGenomeRegression(traits=model.traits, covariates=model.covariates, outcome=model.outcome, **own)
+        return WholeGenomeRegression(
+            traits=tuple(dict.fromkeys(model.traits)), covariates=model.covariates, outcome=model.outcome, **own
+        )
     except (TypeError, ValueError) as error:
         raise InputError(f"[step1] {error}.") from error
 
@@ -133,30 +137,18 @@ def step1_cohort(config: Config, cohort: Cohort) -> Cohort:
     return cohort if path is None else cohort.keep_variants(read_variants(path, cohort.store))
 
 
-def relatives_of(config: Config) -> pl.DataFrame | None:
-    """The table of pairs that ``[step1] relatives`` names, as `genassoc kinship` writes it.
+def check_inputs(config: Config, cohort: Cohort, model: AssociationModel) -> None:
+    """See, before any work, that predictions can be named in files, and that the table of relatives is one.
 
     Raises
     ------
     InputError
-        It has no such columns, or a kinship is no number.
+        A name has a blank in it; or the table lacks a column, or a kinship is none.
+    SampleMismatchError
+        None of the table's samples is in the cohort.
     """
-    path = config.step1_files.get("relatives")
-    if path is None:
-        return None
-    table = read_columns(path, Reading()).columns
-    absent = [name for name in ("sample_id_1", "sample_id_2") if name not in table.columns]
-    if absent:
-        raise InputError(
-            f"{path} has no column {absent[0]}: the pairs of relatives are a table as 'genassoc kinship' writes it, with sample_id_1, "
-            "sample_id_2 and kinship"
-        )
-    if "kinship" not in table.columns:
-        return table
-    try:
-        return table.with_columns(pl.col("kinship").cast(pl.Float64))
-    except pl.exceptions.PolarsError as error:
-        raise InputError(f"{path}: the column kinship holds a value that is no number") from error
+    check_names(cohort, model.traits)
+    pairs_among(cohort, config.step1_files.get("relatives"))
 
 
 def summary_lines(summary: pl.DataFrame) -> list[str]:
@@ -169,4 +161,6 @@ def _line(row: Mapping[str, object]) -> str:
         return f"{row['trait']}: not fitted ({row['failure']})"
     how = "each sample from all others" if row["n_folds"] == 0 else f"{row['n_folds']} folds"
     loss = "" if row["neg_log_likelihood"] is None else f", -log likelihood {row['neg_log_likelihood']:.4g} a sample"
-    return f"{row['trait']}: {row['n']:,} samples, {how}, penalty of h2 {row['h2']:g}: r2 {row['r2']:.4g}{loss}"
+    penalty = "" if row["h2"] is None else f", penalty of h2 {row['h2']:g}"
+    r2 = "" if row["r2"] is None else f": r2 {row['r2']:.4g}"
+    return f"{row['trait']}: {row['n']:,} samples, {how}{penalty}{r2}{loss}"

@@ -26,6 +26,7 @@ from genassoc.data.cohort.dosed_variants import dosage_notes
 from genassoc.data.cohort.matching import family_column
 from genassoc.data.cohort.relatives import related_of
 from genassoc.data.forks import check_not_forked
+from genassoc.data.memory import parse_memory, show_memory
 from genassoc.engine.executors import Executor, Threads, single_threaded_blas
 from genassoc.engine.parts import WorkFolder
 from genassoc.engine.passes import digest_of, run_passes, run_pieces, run_pieces_part
@@ -39,19 +40,21 @@ from genassoc.verbs.predictions import WholeGenomePredictions
 from genassoc.verbs.run_record import inputs_of, run_of
 
 PRIORS: Mapping[str, Prior] = {"ridge": Ridge(), "mixture": Mixture()}
-_MOST_PREDICTIONS = (
-    2 * 2**30
-)  # bytes of level 0 held at once: traits beyond it are fitted in another pass over the genotypes
+_MOST_PREDICTIONS = 2 * 2**30  # bytes of level 0 held at once, where nobody says
+Relatives = pl.DataFrame | str | Path
+
 _RELATED = 2.0**-4.5  # kinship of third-degree relatives and closer (Manichaikul et al. 2010)
 _SHOWN = 5
+_CHANCE_R2 = 0.01  # r2 of a trait that nothing predicts, from which it is said: of such a size are polygenic scores of many traits
 
 
 def fit_whole_genome(
     cohort: Cohort,
     model: WholeGenomeRegression,
     *,
-    relatives: pl.DataFrame | None = None,
+    relatives: Relatives | None = None,
     work: str | Path | None = None,
+    memory: str | int | None = None,
     executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> WholeGenomePredictions:
@@ -63,12 +66,16 @@ def fit_whole_genome(
         Its variants pruned (`genassoc.ld_prune`): hundreds of thousands suffice.
     model : WholeGenomeRegression
         Choices, never data.
-    relatives : DataFrame, optional
+    relatives : DataFrame or path, optional
         Pairs of samples, as `genassoc.kinship` gives them (sample_id_1, sample_id_2, kinship; those of the third degree and closer count).
         Of quantitative traits the summary then has a ``factor``: what chi-squared of linear rows is to be divided by
         (`genassoc.calibrate`). Predictions do not depend on it.
     work : path, optional
         A folder for what is finished: a killed run carries on from it. It is left there; without it all is kept in memory.
+    memory : str or int, optional
+        Bytes of blocks' predictions that are held at once, as "8GiB"; by default 2 GiB. Traits beyond it are fitted in another pass over
+        the genotypes, which a note counts; one trait is always held whole (``20 N B`` bytes for N samples and B blocks). A trait's
+        predictions depend on the traits of its pass in the last digits of float32 (1e-6 of a standard deviation).
     executor : Serial, Threads, Dask, optional
         `Threads()` by default. The predictions do not depend on it.
     progress : Progress, optional
@@ -80,7 +87,7 @@ def fit_whole_genome(
     Raises
     ------
     PhenotypeError
-        No trait can be fitted; says of each why. A column is not there.
+        No trait can be fitted; says of each why. A column is not there, or a trait is named twice.
     InputError
         No variant varies, or relatives are no pairs of samples.
     """
@@ -93,7 +100,7 @@ def fit_whole_genome(
             f"{kind_of(model)}"
         )
     folder = None if work is None else WorkFolder(work)
-    run = _Run(cohort, model, executor or Threads(), progress or Silent(), folder)
+    run = _Run(cohort, model, executor or Threads(), progress or Silent(), folder, _room(memory))
     if run.work is None:
         return run.predictions(relatives)
     run.work.ensure()
@@ -107,24 +114,29 @@ def fit_part(
     part: tuple[int, int],
     work: str | Path,
     *,
-    relatives: pl.DataFrame | None = None,
+    relatives: Relatives | None = None,
+    memory: str | int | None = None,
     executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> None:
     """The blocks of part i of n, ``part`` (i from 0), of a job array, left in the folder ``work``; doing it twice is harmless.
 
-    When all parts are done `fit_whole_genome` with this folder has their predictions to read, and level 1 to fit.
+    When all parts are done `fit_whole_genome` with this folder and the same ``memory`` has their predictions to read, and level 1 to fit.
 
     Raises
     ------
     PlanError
-        There is no such part; or the folder is of another fit.
+        There is no such part, or more parts than blocks; or the folder is of another fit.
     """
     if not 0 <= part[0] < part[1]:
         raise PlanError(f"there is no part {part[0] + 1} of {part[1]}: parts are numbered from 1")
-    folder = WorkFolder(work)
-    folder.ensure()
-    _Run(cohort, model, executor or Threads(), progress or Silent(), folder).part(relatives, part)
+    run = _Run(cohort, model, executor or Threads(), progress or Silent(), WorkFolder(work), _room(memory))
+    run.part(relatives, part)
+
+
+def _room(memory: str | int | None) -> int:
+    """Bytes of blocks' predictions to hold at once."""
+    return _MOST_PREDICTIONS if memory is None else parse_memory(memory)
 
 
 @dataclass
@@ -136,9 +148,10 @@ class _Run:
     executor: Executor
     progress: Progress
     work: WorkFolder | None
+    room: int  # bytes of blocks' predictions to hold at once
     passes: int = 1  # made so far, after the one that chooses variants
 
-    def part(self, relatives: pl.DataFrame | None, part: tuple[int, int]) -> None:
+    def part(self, relatives: Relatives | None, part: tuple[int, int]) -> None:
         """The blocks of part i of n of a job array, in the work folder."""
         assert self.work is not None
         prior = PRIORS[self.model.prior]
@@ -146,17 +159,24 @@ class _Run:
             raise InputError(
                 f"a job array takes parts of the blocks, which prior='{self.model.prior}' fits one after another: run it whole"
             )
+        autosomes, _ = _autosomes(self.cohort)
+        spans = [stop - start for contig, start, stop in self.cohort.store.contig_runs() if contig in autosomes]
+        _check_parts(part[1], sum(-(-span // self.model.block_size) for span in spans))  # before genotypes are read
         frame, plan, *_ = self._framed(relatives, None)
-        for number, batch in enumerate(_batches(frame), self.passes):
+        _check_parts(part[1], len(plan.tasks))
+        self.work.ensure()
+        for number, batch in enumerate(_batches(frame, self.room), self.passes):
             run_pieces_part(
                 RidgeBlocks(batch), self.cohort, plan, part, self.executor, self.progress, self.work, number=number
             )
 
-    def predictions(self, relatives: pl.DataFrame | None) -> WholeGenomePredictions:
+    def predictions(self, relatives: Relatives | None) -> WholeGenomePredictions:
         """All passes, and what they give."""
         recorder = recorder_of(self.cohort, self.model)
         frame, plan, found, names, notes, identity, pairs = self._framed(relatives, self.work)
-        fitted = [self._fit(part, plan) for part in _batches(frame)]
+        batches = _batches(frame, self.room)
+        notes += _notes_of_passes(batches)
+        fitted = [self._fit(part, plan) for part in batches]
         if pairs is not None:
             fitted = [_with_factors(part, self.cohort, self.model.outcome, pairs) for part in fitted]
         made = _result(self.cohort, frame, found, fitted, names, notes)
@@ -168,7 +188,7 @@ class _Run:
         )
 
     def _framed(
-        self, relatives: pl.DataFrame | None, work: WorkFolder | None
+        self, relatives: Relatives | None, work: WorkFolder | None
     ) -> tuple[Frame, Plan, Variation, dict[str, str], list[str], str, pl.DataFrame | None]:
         """The frame with its blocks, and a task for each; the variants used, names of chromosomes, notes, the identity of the fit, related pairs."""
         pairs, notes = pairs_among(self.cohort, relatives)
@@ -193,7 +213,10 @@ class _Run:
         blocks = tuple(replace(block, chromosome=used.index(keys[block.chromosome])) for block in blocks)
         frame = replace(frame, blocks=blocks, chromosomes=tuple(used))
         notes += [*_notes_of_variants(frame, found, others), *dosage_notes(self.cohort, found.varying)]
-        plan = _plan(frame, f"{identity} {digest_of(found)}", self.cohort)
+        together = [
+            [null.name for group in batch.groups for null in group.nulls] for batch in _batches(frame, self.room)
+        ]
+        plan = _plan(frame, f"{identity} {digest_of(found)} {together}", self.cohort)
         names = {key: next(contig for contig, other in autosomes.items() if other == key) for key in used}
         return frame, plan, found, names, notes, identity, pairs
 
@@ -201,6 +224,10 @@ class _Run:
         self, frame: Frame, runs: Sequence[tuple[str, int, int]], identity: str, work: WorkFolder | None
     ) -> Variation:
         plan = Plan.by_block(runs, self.cohort.store.block_variants, identity)
+        if not any(self.cohort.selected_without_genotypes(task.start, task.stop).any() for task in plan.tasks):
+            raise InputError(
+                "no variant of an autosome is left by the selection of variants, and a whole-genome regression takes chromosomes with numbers"
+            )
         return run_passes(UsableVariants(frame.columns), self.cohort, plan, self.executor, self.progress, work)
 
     def _fit(self, frame: Frame, plan: Plan) -> Fitted:
@@ -245,7 +272,7 @@ def identity_of(cohort: Cohort, model: WholeGenomeRegression, pairs: pl.DataFram
     return fingerprint(cohort=cohort.fingerprint, model=repr(model), relatives=related, part="whole genome")
 
 
-def pairs_among(cohort: Cohort, relatives: pl.DataFrame | None) -> tuple[pl.DataFrame | None, list[str]]:
+def pairs_among(cohort: Cohort, relatives: Relatives | None) -> tuple[pl.DataFrame | None, list[str]]:
     """Related pairs of the cohort's samples (left, right, kinship), and what is said of them.
 
     Raises
@@ -255,8 +282,10 @@ def pairs_among(cohort: Cohort, relatives: pl.DataFrame | None) -> tuple[pl.Data
     """
     if relatives is None:
         return None, []
-    if not isinstance(relatives, pl.DataFrame):
-        raise InputError("relatives is a DataFrame of pairs and their kinship, as genassoc.kinship gives")
+    if not isinstance(relatives, pl.DataFrame | str | Path):
+        raise InputError(
+            "relatives is a table of pairs and their kinship, as genassoc.kinship gives, or the path of one"
+        )
     return related_of(cohort.sample_ids, relatives, _RELATED)
 
 
@@ -304,15 +333,33 @@ def _plan(frame: Frame, identity: str, cohort: Cohort) -> Plan:
     return Plan(tasks, hashlib.sha256(identity.encode()).hexdigest(), cohort.store.block_variants)
 
 
-def _batches(frame: Frame) -> list[Frame]:
+def _check_parts(n_parts: int, n_blocks: int) -> None:
+    """Refuse a job array of which some parts have nothing to do.
+
+    Raises
+    ------
+    PlanError
+    """
+    if n_parts > n_blocks:
+        raise PlanError(
+            f"{n_parts:,} parts are more than the blocks, of which there are {n_blocks:,} at most: divide the work into fewer parts"
+        )
+
+
+def _held(group: SampleGroup, n_blocks: int) -> int:
+    """Bytes of the predictions that blocks give of one trait."""
+    return 4 * R * group.n * n_blocks
+
+
+def _batches(frame: Frame, most: int) -> list[Frame]:
     """The frame, or frames of some of its traits each, so that the predictions of blocks that are held at once are bounded."""
     batches: list[list[SampleGroup]] = [[]]
     held = 0
     for group in frame.groups:
-        each = 4 * R * group.n * len(frame.blocks)
+        each = _held(group, len(frame.blocks))
         first = 0
         while first < len(group.nulls):
-            room = max((_MOST_PREDICTIONS - held) // each, 0 if held else 1)
+            room = max((most - held) // each, 0 if held else 1)
             if room == 0:
                 batches.append([])
                 held = 0
@@ -322,6 +369,30 @@ def _batches(frame: Frame) -> list[Frame]:
             held += each * (stop - first)
             first = stop
     return [replace(frame, groups=tuple(groups)) for groups in batches]
+
+
+def _notes_of_passes(batches: Sequence[Frame]) -> list[str]:
+    """What it takes that the predictions of blocks do not fit into the memory for them."""
+    if len(batches) == 1:
+        return []
+    n_traits = sum(len(group.nulls) for batch in batches for group in batch.groups)
+    whole = sum(_held(group, len(batch.blocks)) * len(group.nulls) for batch in batches for group in batch.groups)
+    return [
+        f"the genotypes are read {len(batches)} times for {n_traits} traits, whose predictions of blocks take {show_memory(whole)}: with more "
+        "memory= (--memory) they are read less often"
+    ]
+
+
+def _note_of_r2(fits: Sequence[tuple[SampleGroup, TraitFit]], n_blocks: int) -> list[str]:
+    """How good r2 is of a trait that nothing predicts, where it is not next to nothing; see `WholeGenomePredictions.summary`."""
+    least = min(int(np.count_nonzero(~np.isnan(fit.contributions[0]))) for _, fit in fits)
+    chance = n_blocks / (n_blocks + least)
+    if chance < _CHANCE_R2:
+        return []
+    return [
+        f"r2 is too good in few samples: with {n_blocks:,} blocks and {least:,} samples a trait that no variant predicts has about {chance:.2g} "
+        "(stacking sees each fold a little; p values of associations do not suffer). Fewer, larger blocks make it smaller"
+    ]
 
 
 def _notes_of_variants(frame: Frame, found: Variation, others: Mapping[str, int]) -> list[str]:
@@ -372,6 +443,8 @@ def _result(
     for part in fitted[:1]:
         left_out |= part.left_out
     said = [note for part in fitted for note in part.notes]
+    if frame.choices.prior == "ridge":
+        said += _note_of_r2(list(fits.values()), len(frame.blocks))
     said += [f"{name}: {note}" for name in traits for note in fits[name][1].notes]
     said += [f"{failure.name} is left out: {failure.reason}" for part in fitted for failure in part.failures]
     said += [

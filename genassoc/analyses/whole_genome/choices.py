@@ -1,5 +1,6 @@
 """What one chooses of a whole-genome regression."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -12,6 +13,7 @@ OUTCOME_NAMES: tuple[str, ...] = (
 )  # of `genassoc.analyses.whole_genome.outcomes.OUTCOMES`
 # Shares of the variance that the genotypes explain, of which each gives a penalty M (1 - h2) / h2 (REGENIE's five).
 H2_GRID = (0.01, 0.25, 0.5, 0.75, 0.99)
+LEAST_BLOCK = 10  # of the ridge: a block gives level 1 five predictions, which condense no fewer variants
 MOST_BLOCK = 10_000
 MOST_FOLDS = 100
 
@@ -23,7 +25,7 @@ class WholeGenomeRegression:
     Parameters
     ----------
     traits : sequence of str
-        Each is fitted on its own samples; a trait that cannot be fitted leaves the others as they are.
+        Each once. Each is fitted on its own samples; a trait that cannot be fitted leaves the others as they are.
     covariates : sequence of str, or str
         Names (ranges such as ``"PC1:PC10"`` allowed), or a Wilkinson formula: those of the model that the predictions enter.
     outcome : {"quantitative", "binary", "survival"}
@@ -32,7 +34,8 @@ class WholeGenomeRegression:
         What is assumed of the effects. "ridge": all variants have one, as REGENIE's step 1 assumes. "mixture": few variants have large
         effects and the others small ones, as BOLT-LMM and LDAK-KVIK assume; docs/structure/mixture.md says when to choose it.
     block_size : int
-        Variants of a block, which never holds two chromosomes.
+        Variants of a block, which never holds two chromosomes; at least 10 of the ridge. Small blocks are many, and of many blocks in few
+        samples the r2 of the summary is too good (`WholeGenomePredictions`).
     folds : int, "loocv" or "auto"
         Into how many groups of samples predictions are cross-validated; "loocv": each sample is predicted from all others. "auto":
         5, but "loocv" for a binary trait with fewer than 50 cases or controls.
@@ -74,6 +77,8 @@ class WholeGenomeRegression:
         object.__setattr__(self, "traits", _names(self.traits, "traits"))
         if not self.traits:
             raise ValueError("WholeGenomeRegression needs at least one trait: WholeGenomeRegression(traits=['ldl'])")
+        if twice := [name for name, n in Counter(self.traits).items() if n > 1]:
+            raise ValueError(f"traits names {', '.join(map(repr, twice))} twice: name each trait once")
         if not isinstance(self.covariates, str):
             object.__setattr__(self, "covariates", _names(self.covariates, "covariates"))
         object.__setattr__(self, "case_value", _pairs(self.case_value, self.traits))
@@ -81,7 +86,8 @@ class WholeGenomeRegression:
         _one_of(self.prior, "prior", PRIORS)
         self._check_times()
         _one_of(self.fold_order, "fold_order", ("random", "store"))
-        _whole(self.block_size, "block_size", "the number of variants of a block", 1, MOST_BLOCK)
+        least, why = (LEAST_BLOCK, ", which gives five predictions") if self.prior == "ridge" else (1, "")
+        _whole(self.block_size, "block_size", f"the number of variants of a block{why}", least, MOST_BLOCK)
         _whole(self.seed, "seed", "what the folds are drawn from", 0, 2**63 - 1)
         if self.folds not in ("auto", "loocv"):
             _whole(self.folds, "folds", "'auto', 'loocv' or the number of groups of samples", 2, MOST_FOLDS)

@@ -1,5 +1,6 @@
 """The frame made of a cohort: null models of each trait, and groups of traits that share samples and folds."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -39,6 +40,7 @@ def make_frame(cohort: "Cohort", choices: WholeGenomeRegression) -> Frame:
     outcome = OUTCOMES[choices.outcome]
     cohort = with_case_values(replace(cohort, offsets=None), choices.case_value)
     names = cohort.phenotypes.resolve(choices.traits, "trait")
+    check_once(names)
     design = cohort.design((), choices.covariates)
     nulls: list[TraitNull] = []
     failures: list[TraitFailure] = []
@@ -85,6 +87,18 @@ def make_frame(cohort: "Cohort", choices: WholeGenomeRegression) -> Frame:
         width=cohort.block_width,
         notes=tuple(dict.fromkeys(notes)),
     )
+
+
+def check_once(traits: Sequence[str]) -> None:
+    """Refuse traits of which one is named twice: files and tables have one prediction of each.
+
+    Raises
+    ------
+    PhenotypeError
+    """
+    twice = [name for name, n in Counter(traits).items() if n > 1]
+    if twice:
+        raise PhenotypeError(f"traits named twice: {', '.join(map(repr, twice))}; name each trait once")
 
 
 def _checked(null: TraitNull) -> TraitNull:

@@ -1,12 +1,14 @@
 """Relationships of a cohort's samples as a matrix: read from a file, given as an array, or of the store's autosomal variants."""
 
 import hashlib
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.lib.format import MAGIC_PREFIX
 
 from genassoc.data.block import GenotypeBlock, take_samples
 from genassoc.data.cohort.contigs import MT, XY, X, Y
@@ -143,14 +145,25 @@ def _other_size(source: str, size: str, n: int, n_cohort: int) -> str:
 
 def _read_npy(path: Path, n: int, n_cohort: int) -> Array:
     """A matrix of numpy's, whose header is checked before anything is read."""
+    _check_plain(path)
     try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
+        with path.open("rb") as file:
+            mark = file.read(len(MAGIC_PREFIX))
+        if mark != MAGIC_PREFIX:
+            kind = "several arrays in one file (.npz)" if mark[:2] == b"PK" else "other bytes at its beginning"
+            raise InputError(f"{path} is no matrix as numpy.save writes it: it has {kind}.")
+        found = np.lib.format.open_memmap(path, mode="r")
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (ValueError, EOFError, OverflowError, MemoryError) as error:
-        raise InputError(f"{path} is no matrix as numpy.save writes it: {error}.") from error
-    if not isinstance(found, np.ndarray):  # an .npz by another name
-        raise InputError(f"{path} is no matrix as numpy.save writes it, but several in one file.")
+    # The header of a stranger's file is parsed as Python and as numpy types: almost any error comes of it. What numpy says is not
+    # repeated, since it advises to trust the file.
+    except Exception as error:
+        raise InputError(
+            f"{path} is no matrix as numpy.save writes it: its header is damaged, of Python objects, or of more than the file holds "
+            f"({type(error).__name__}). Write it again with numpy.save, as float64."
+        ) from error
     if found.dtype.kind not in "fiu":
         raise InputError(f"{path} holds values of the type {found.dtype}: a kinship matrix holds numbers.")
     if found.ndim != 2 or found.shape[0] != found.shape[1]:
@@ -174,6 +187,8 @@ def _read_text(path: Path, n: int, n_cohort: int) -> Float64Array:
             )
             raise InputError(_other_size(str(path), f"a matrix with {found}", n, n_cohort))
         try:
+            if b"_" in line:  # Python reads 1_0 as 10
+                raise ValueError(f"{next(cell for cell in cells if b'_' in cell)!r} is no number")
             matrix[row] = np.array(cells, dtype=np.float64)
         except ValueError as error:
             raise InputError(
@@ -185,11 +200,16 @@ def _read_text(path: Path, n: int, n_cohort: int) -> Float64Array:
     return matrix
 
 
+def _check_plain(path: Path) -> None:
+    """Refuse pipes and devices, of which there is no end, and folders."""
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is no plain file; it was not opened.")
+
+
 def _lines(path: Path, longest: int) -> Iterator[bytes]:
     import gzip
 
-    if path.exists() and not path.is_file():
-        raise InputError(f"{path} is no plain file; it was not opened.")
+    _check_plain(path)
     try:
         with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as file:
             while line := file.readline(longest):
@@ -198,7 +218,7 @@ def _lines(path: Path, longest: int) -> Iterator[bytes]:
                         f"{path} has a line of {show_memory(longest)} and more: no row of a kinship matrix of this store's samples."
                     )
                 yield line
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
 
 

@@ -87,7 +87,7 @@ def list_in(path: Path) -> Path:
     try:
         if not path.is_dir():
             return path
-        lists = sorted(file for file in path.iterdir() if file.name.endswith("pred.list"))
+        lists = sorted(file for file in path.iterdir() if file.name.endswith("pred.list") and file.is_file())
     except (OSError, ValueError):
         return path
     if len(lists) != 1:

@@ -17,6 +17,7 @@ from genassoc.data.cohort.contigs import chromosome_of, region_keys, usual_spell
 from genassoc.data.cohort.ledger import lacking_predictions
 from genassoc.data.cohort.loco_lists import LOCO, is_file, is_loco, list_in, pred_list, text_lines
 from genassoc.data.cohort.matching import as_in_phenotypes, family_column, first_few, mismatch_message
+from genassoc.data.cohort.prediction_records import recorded_traits
 from genassoc.data.cohort.recipe import with_offsets as recipe_step
 from genassoc.data.phenotypes.columns import NUMBER, from_pandas, listed, read_columns
 from genassoc.data.phenotypes.offsets import Offsets, PredictionTables, Source, Unit
@@ -40,6 +41,14 @@ _SHOWN = 5  # samples named in a note; the ledger has all
 _MISSING = ("NA", "nan", "NaN", "")
 
 
+@dataclass(frozen=True)
+class _Model:
+    """The model that the predictions enter: its ``outcome``, and whether it takes normal scores of ranks (None: not told)."""
+
+    outcome: str
+    ranks: bool | None = None
+
+
 @dataclass
 class _Read:
     """What was read: a table's name for a chromosome -> predictions (N, T); how, and from which files."""
@@ -60,7 +69,9 @@ class _Read:
         self.tables[name] = values
 
 
-def with_offsets(cohort: Cohort, offsets: "Given", traits: Sequence[str], kind: str) -> Cohort:
+def with_offsets(
+    cohort: Cohort, offsets: "Given", traits: Sequence[str], kind: str, ranks: bool | None = None
+) -> Cohort:
     """The cohort with predictions of traits, which enter its designs with the coefficient 1.
 
     Parameters
@@ -73,7 +84,9 @@ def with_offsets(cohort: Cohort, offsets: "Given", traits: Sequence[str], kind: 
     traits : sequence of str
         Those of the model; ranges are expanded.
     kind : str
-        The model's ``outcome``: what is REGENIE's unit depends on it.
+        The model's ``outcome``: what is REGENIE's unit depends on it. Predictions that are known to be of others are refused.
+    ranks : bool, optional
+        Whether the model replaces traits by normal scores of their ranks; where the predictions are of other numbers, a note says so.
 
     Raises
     ------
@@ -88,7 +101,7 @@ def with_offsets(cohort: Cohort, offsets: "Given", traits: Sequence[str], kind: 
     if isinstance(offsets, Offsets):
         found = offsets
     else:
-        _read(cohort, offsets, names, kind, read)
+        _read(cohort, offsets, names, _Model(kind, ranks), read)
         found = _assigned(cohort, names, read)
     lacking = _lacking(cohort, found)
     notes = [*dict.fromkeys(read.notes), *_notes(cohort, found, lacking)]
@@ -133,11 +146,11 @@ def _read(
     cohort: Cohort,
     given: "Table | Mapping[str, Table] | PredictionTables",
     traits: tuple[str, ...],
-    kind: str,
+    model: _Model,
     read: _Read,
 ) -> None:
     if isinstance(given, PredictionTables):
-        _read_predictions(cohort, given, traits, kind, read)
+        _read_predictions(cohort, given, traits, model, read)
         return
     if isinstance(given, Mapping):
         if not given:
@@ -147,7 +160,7 @@ def _read(
         if set(traits) <= set(given) and all(
             isinstance(given[t], str | Path) and is_loco(Path(given[t])) for t in traits
         ):
-            _read_regenie(cohort, {trait: Path(given[trait]) for trait in traits}, traits, kind, read)
+            _read_regenie(cohort, {trait: Path(given[trait]) for trait in traits}, traits, model, read)
             return
         for name, table in given.items():
             _read_table(cohort, table, traits, read, str(name))
@@ -166,7 +179,7 @@ def _read(
                 f"{path} holds REGENIE's predictions of one trait, and the model has {len(traits)}: name the list of files "
                 "that step 1 wrote (..._pred.list), or a file for each trait, offsets={'ldl': 'step1_1.loco', ...}"
             )
-        _read_regenie(cohort, {traits[0]: path}, traits, kind, read)
+        _read_regenie(cohort, {traits[0]: path}, traits, model, read)
     elif (files := pred_list(path)) is not None:
         absent = [trait for trait in traits if trait not in files]
         if absent:
@@ -174,18 +187,16 @@ def _read(
                 f"{path}: no file of predictions is listed for {listed(absent)}; it lists {listed(list(files))}"
             )
         read.files.append(path)
-        _read_regenie(cohort, {trait: files[trait] for trait in traits}, traits, kind, read)
+        _read_regenie(cohort, {trait: files[trait] for trait in traits}, traits, model, read, path)
     else:
         _read_table(cohort, path, traits, read, None)
 
 
-def _read_predictions(cohort: Cohort, given: PredictionTables, traits: tuple[str, ...], kind: str, read: _Read) -> None:
+def _read_predictions(
+    cohort: Cohort, given: PredictionTables, traits: tuple[str, ...], model: _Model, read: _Read
+) -> None:
     """Predictions of `PredictionTables`; an autosome that has none of its own gave nothing to any of them."""
-    if given.outcome != kind:
-        raise PhenotypeError(
-            f"{given.source} are of {given.outcome} traits, and the model is of {kind} ones, whose linear predictor has another unit: fit "
-            f"them anew with outcome='{kind}'"
-        )
+    _check_traits(given.source, given.outcome, given.ranks, model, read)
     absent = [trait for trait in traits if trait not in given.everywhere.columns]
     if absent:
         raise PhenotypeError(
@@ -199,6 +210,21 @@ def _read_predictions(cohort: Cohort, given: PredictionTables, traits: tuple[str
         if key.removeprefix("=").isdecimal() and not any(key in region_keys(name) for name in read.tables):
             _read_table(cohort, given.everywhere, traits, read, contig)
     _read_table(cohort, given.everywhere, traits, read, ALL)
+
+
+def _check_traits(source: str, outcome: str, ranks: bool, model: _Model, read: _Read) -> None:
+    """Refuse predictions of traits of another kind than the model's; a note where they are of other numbers."""
+    if outcome != model.outcome:
+        raise PhenotypeError(
+            f"{source} are of {outcome} traits, and the model is of {model.outcome} ones, whose linear predictor has another unit: fit "
+            f"them anew with outcome='{model.outcome}'"
+        )
+    if model.ranks is not None and ranks != model.ranks:
+        theirs, own = ("normal scores of ranks", "the values themselves")[:: 1 if ranks else -1]
+        read.notes.append(
+            f"{source} are of {theirs}, and the model is of {own}: they predict other numbers than it tests, and take less away. Fit "
+            f"them anew with rank_normalise={model.ranks}"
+        )
 
 
 def _absolute(path: str | Path) -> str:
@@ -300,9 +326,21 @@ def _refuse_texts(table: Phenotypes, trait: str, rows: Int64Array) -> None:
 # REGENIE ------------------------------------------------------------------------------------------------------------
 
 
-def _read_regenie(cohort: Cohort, files: Mapping[str, Path], traits: tuple[str, ...], kind: str, read: _Read) -> None:
-    """Predictions of REGENIE's step 1: a file a trait."""
-    read.unit = "residual_sd" if kind == "quantitative" else "trait"
+def _read_regenie(
+    cohort: Cohort,
+    files: Mapping[str, Path],
+    traits: tuple[str, ...],
+    model: _Model,
+    read: _Read,
+    listed_in: Path | None = None,
+) -> None:
+    """Predictions of REGENIE's step 1, or of genassoc's: a file a trait. What they are of is known where genassoc's record is there."""
+    read.unit = "residual_sd" if model.outcome == "quantitative" else "trait"
+    known, notes = recorded_traits(files.values(), listed_in)
+    read.notes += notes
+    for path, of in known:
+        source = f"the predictions of {listed_in or path}"
+        _check_traits(source, of.outcome, of.ranks, model, read)
     of_trait = {trait: _loco(cohort, path, read) for trait, path in files.items()}
     names = list(dict.fromkeys(name for tables in of_trait.values() for name in tables))
     for name in names:

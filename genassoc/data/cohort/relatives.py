@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from genassoc.data.cohort.loco_lists import text_lines
 from genassoc.data.cohort.matching import first_few
 from genassoc.data.phenotypes.design import build_design
 from genassoc.data.phenotypes.phenotypes import Phenotypes
@@ -87,13 +88,33 @@ def _read(kin: "pl.DataFrame | str | Path") -> tuple[str, pl.DataFrame]:
         raise TypeError(
             f"keep_unrelated(kin): a table of genassoc.kinship, or the path of one, not a {type(kin).__name__}"
         )
-    path = Path(kin)
+    return str(kin), pair_table(Path(kin))
+
+
+def pair_table(path: Path) -> pl.DataFrame:
+    """The columns of a file of related pairs, of whichever program.
+
+    Raises
+    ------
+    InputError
+        It cannot be read.
+    """
     if path.suffix == ".parquet":
         try:
-            return str(path), pl.read_parquet(path, glob=False)
+            return pl.read_parquet(path, glob=False)
         except (OSError, pl.exceptions.PolarsError) as error:
             raise InputError(f"{path}: the table of kinship cannot be read: {error}") from error
-    return str(path), read_text_table(path).columns
+    header = _header_alone(path)
+    return read_text_table(path).columns if header is None else pl.DataFrame(schema=dict.fromkeys(header, pl.String))
+
+
+def _header_alone(path: Path) -> list[str] | None:
+    """The columns of a table of text that has no pair, as of a cohort without relatives; None of any other."""
+    if not path.is_file():
+        return None
+    lines = (line for line in text_lines(path) if line.strip())
+    first = next(lines, "")
+    return None if not first or next(lines, None) is not None else list(dict.fromkeys(first.split()))
 
 
 def _column(columns: dict[str, str], names: Sequence[str], source: str) -> str:

@@ -56,6 +56,8 @@ def read_variants(path: str | Path, store: "GenotypeStore | Cohort | str | Path"
     path = Path(path)
     store = GenotypeStore.of(getattr(store, "store", store))
     table = _table(path)
+    if not table.height:
+        raise InputError(f"{path} names no variant: it has a header and nothing below it, or no id")
     if set(_KEY) <= set(table.columns):
         return _by_place(path, table, store)
     return _by_id(path, table["rsid"], store)
@@ -92,10 +94,13 @@ def write_variants(path: Path, kept: KeptVariants) -> None:
 
 def _table(path: Path) -> pl.DataFrame:
     """The columns of `COLUMNS` that a file has; a list of ids is a table of ``rsid``."""
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is no plain file: a list of variants is text or parquet")
     try:
         if path.suffix == ".parquet":
-            names = _renamed(list(pl.read_parquet_schema(path)))
-            found = pl.read_parquet(path, columns=list(names)).rename(names)
+            lazy = pl.scan_parquet(path, glob=False)  # a name with [1] in it is no pattern
+            names = _renamed(lazy.collect_schema().names())
+            found = lazy.select(list(names)).collect().rename(names)
             return _checked(path, found)
         text = _text(path)
     except OSError as error:
@@ -233,6 +238,8 @@ def _by_id(path: Path, ids: pl.Series, store: GenotypeStore) -> KeptVariants:
     """Variants by their rsid, or by chromosome_position_ref_alt as in results: of an id that several have, all."""
     ids = ids.drop_nulls()
     ids = ids.filter(ids != ".")
+    if not len(ids):
+        raise InputError(f"{path} names no variant: it has no id, or '.' alone")
     mask, counts = read_ids(ids, store)
     twice = ids.filter(ids.is_duplicated()).unique(maintain_order=True).to_list()
     notes = _twice(path, twice)

@@ -35,6 +35,8 @@ class PredictionTables:
         What the traits are, as models' ``outcome``.
     source : str
         Where they come from, in words.
+    ranks : bool
+        Whether they are of normal scores of the traits' ranks.
     """
 
     tables: Mapping[str, "pl.DataFrame"]
@@ -42,6 +44,7 @@ class PredictionTables:
     unit: Unit
     outcome: str
     source: str
+    ranks: bool = False
 
 
 @dataclass(frozen=True, eq=False)

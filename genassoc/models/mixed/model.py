@@ -40,7 +40,8 @@ class LinearMixed(Choices):
         Leave the variants of the tested chromosome out of the relationships: a decomposition a chromosome, more power where traits have
         many causes. Of relationships that are computed of the store.
     test : {"wald", "lrt"}
-        Wald's test by REML (an F of 1 and n - C - 1 degrees of freedom); or the likelihood ratio by maximum likelihood. GEMMA's ``-lmm 1``, ``-lmm 2``.
+        Wald's test by REML (an F of 1 and n - C - 1 degrees of freedom); or the likelihood ratio by maximum likelihood. GEMMA's ``-lmm 1``, ``-lmm 2``,
+        but that with fewer than 200 degrees of freedom the likelihood ratio's p is of an F distribution (method "lrt_f").
     missing : {"mean"}
         Missing calls take the mean of the observed ones: all samples of a trait share one basis.
     min_mac : float, optional

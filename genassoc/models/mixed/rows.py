@@ -23,6 +23,7 @@ from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 # Variants that BLAS turns at once: always as many, with zeros for those that are not there, so that a variant's sums are added up in the same
 # order whatever stands beside it.
 TILE = 64
+FEW = 200  # degrees of freedom, below which a likelihood ratio is referred to F: of 200 p = 1e-4 is then a tenth larger
 _LN10 = float(np.log(10.0))
 
 
@@ -113,7 +114,14 @@ def _put(
         df = np.full(at.size, float(fit.reml.d.size - 1))
         rows.put(at, "wald", beta, error, beta / error, df)
     else:
-        rows.put(at, "lrt", beta, error, np.copysign(np.sqrt(numbers[fine, kernel.GAIN]), beta))
+        gain = numbers[fine, kernel.GAIN]
+        left = fit.reml.d.size - 1
+        if left < FEW:
+            # Of a model without relatives F of 1 and n - C - 1 is exact, and a chi-squared too large (docs/models/mixed.md).
+            t = np.sqrt(left * np.expm1(gain / fit.ml.all_d.size))
+            rows.put(at, "lrt_f", beta, error, np.copysign(t, beta), np.full(at.size, float(left)))
+        else:
+            rows.put(at, "lrt", beta, error, np.copysign(np.sqrt(gain), beta))
     rows.code[at] = CODE[None]
 
 

@@ -20,7 +20,7 @@ from genassoc.stats.tails import (
 )
 
 CHUNK_BYTES = 2**24  # decoded calls held at once
-_RATIOS = ("lrt", "firth", "firth_approx")  # tests whose standard error is not that of the information
+_RATIOS = ("lrt", "lrt_f", "firth", "firth_approx")  # tests whose standard error is not that of the information
 _ESTIMATES = (
     "beta", "error", "model_error", "statistic", "neg_log_10_p", "df", "lower", "upper", "dispersion", "trend",
 )  # fmt: skip
