@@ -146,6 +146,12 @@ def test_variants_that_the_covariates_explain_are_recorded(cohort, fitted):
     assert fitted.left_out.equals(ridge.left_out)
 
 
+def test_few_cases_are_dealt_to_folds(cohort):
+    rare = pl.DataFrame({"IID": [f"S{i}" for i in range(N)], "rare": [1] * 30 + [0] * 90})
+    found = ga.fit_whole_genome(cohort.with_covariates(rare), mixed("rare", outcome="binary"))
+    assert found.summary["n_folds"].item() == 5  # ridge leaves out one sample at a time
+
+
 def test_a_fold_is_held_out_whole():
     few = mixture.folds_of(Folds(np.array([0, 50, 100])), 100, 1)
     np.testing.assert_array_equal(few.sum(axis=0), 1)

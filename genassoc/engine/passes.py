@@ -134,12 +134,15 @@ class WholeTaskJob(SumsJob[State, Sums]):
         return (None if block is None else self.analysis.block(state, block)), counts
 
 
-def read_task(cohort: "Cohort", task: Task, block_variants: int) -> tuple[GenotypeBlock | None, Counts]:
+def read_task(
+    cohort: "Cohort", task: Task, block_variants: int, kept: KeptBlocks | None = None
+) -> tuple[GenotypeBlock | None, Counts]:
     """The selected variants of a task, of an autosome, in one block (None where none is), and what became of all; ``block_variants`` are read at a time."""
+    kept = kept or KeptBlocks(0)
     blocks: list[GenotypeBlock] = []
     counts = Counts()
     for start, stop in task.blocks(block_variants):
-        block, _, tally = read_selected(cohort, start, stop, task.contig)
+        block, tally = kept.selected(cohort, start, stop, task.contig)
         counts += tally
         if block is not None:
             blocks.append(block)

@@ -13,14 +13,14 @@ from genassoc.data.block import GenotypeBlock
 from genassoc.engine.executors import Executor
 from genassoc.engine.job import Counts
 from genassoc.engine.parts import WorkFolder
-from genassoc.engine.passes import SumsJob, pieces_of, read_task
+from genassoc.engine.passes import KeptBlocks, SumsJob, pieces_of, read_task
 from genassoc.engine.plan import Plan, Task
 from genassoc.progress import Progress
 
 if TYPE_CHECKING:
     from genassoc.data.cohort.cohort import Cohort
 
-_KEPT = 2**30  # bytes of packed calls that a process keeps between readings
+_KEPT = 2**30  # bytes of packed calls that a process keeps between readings, for all its batches
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,6 @@ class RereadingJob(SumsJob[State, Sums]):
 
     genotypes: Plan | None = None
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "read_blocks", {})
-
     def sums(self, state: State, task: Task) -> tuple[Sums | None, Counts]:
         """What the batch gives."""
         analysis: Any = self.analysis
@@ -46,24 +43,14 @@ class RereadingJob(SumsJob[State, Sums]):
     def blocks(self) -> Iterator[GenotypeBlock]:
         """All blocks that have a selected variant; of few bytes they are read once."""
         assert self.genotypes is not None
-        kept: dict[int, GenotypeBlock] = self.read_blocks  # type: ignore[attr-defined]
         for task in self.genotypes.tasks:
-            block = kept.get(task.index)
-            if block is None:
-                block = read_task(self.cohort, task, self.genotypes.block_variants)[0]
-                if block is None:
-                    continue
-                if (block.packed.nbytes + 1) * len(self.genotypes.tasks) <= _KEPT:
-                    kept[task.index] = block
-            yield block
+            block = read_task(self.cohort, task, self.genotypes.block_variants, self.kept)[0]
+            if block is not None:
+                yield block
 
     def label(self, task: Task) -> str:
         """The batch."""
         return f"{self.plan.pass_name} {task.start + 1}"
-
-    def __getstate__(self) -> dict[str, object]:
-        """For a worker, which reads for itself."""
-        return {**super().__getstate__(), "read_blocks": {}}
 
 
 def run_batches(
@@ -87,5 +74,6 @@ def run_batches(
     """
     tasks = tuple(Task(i, i, i + 1, "batch") for i in range(len(analysis.batches())))
     plan = replace(genotypes, tasks=tasks, block_variants=1, lines=(1, 1)).of_pass(number, analysis.passes[0], "")
-    job: Any = RereadingJob(cohort, analysis, plan, genotypes=genotypes)  # type: ignore[arg-type]
+    of_batches: Any = analysis  # sums of batches in place of blocks
+    job: Any = RereadingJob(cohort, of_batches, plan, kept=KeptBlocks(_KEPT), genotypes=genotypes)
     yield from pieces_of(job, executor, progress, work)

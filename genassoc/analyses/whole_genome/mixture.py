@@ -386,7 +386,9 @@ def fits_of(frame: Frame, batches: Iterable[MixtureFits]) -> Fitted:
                 failures.append(TraitFailure(null.name, reason))
                 continue
             contributions = np.where(null.observed, found.contributions[k], np.nan)
-            fits.append((group, TraitFit(null.name, contributions, *_said(null, found, k))))
+            chosen, table, notes = _said(null, found, k)
+            chosen["n_folds"] = DEALT if group.folds.leave_one_out else group.folds.n_folds
+            fits.append((group, TraitFit(null.name, contributions, chosen, table, notes)))
     return Fitted(tuple(fits), tuple(failures), {"explained by the covariates": explained})
 
 
