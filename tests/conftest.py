@@ -1,9 +1,13 @@
 """Test configuration: the tests folder is importable; a fixture that runs commands."""
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
+
+# As the engine pins it: blocks that a test computes by itself have the same bits in any company, and workers do not fight for cores.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from genassoc.kernels import jit
-from genassoc.shapes import SAMPLES_PER_WORD, Int64Array, UInt64Array
+from genassoc.shapes import Int64Array, UInt64Array
 
 _ONE = np.uint64(1)
 _PAIRS = np.uint64(0x5555555555555555)
@@ -27,7 +27,7 @@ def sum_where_missing(words: UInt64Array, weights: Int64Array, sums: Int64Array)
     for v in range(V):
         for w in range(W):
             missing = words[v, w] & (words[v, w] >> _ONE) & _PAIRS
-            i = SAMPLES_PER_WORD * w
+            i = 32 * w  # samples of a word
             while missing != np.uint64(0) and i < N:
                 if missing & _ONE:
                     for k in range(K):
