@@ -64,8 +64,8 @@ def kinship(
     for bound, name in _BOUNDS:
         ax.axhline(bound, color=PALE, linewidth=0.9, zorder=1)
         ax.annotate(
-            f"{name}, {bound:.3g}", (1.0, bound), xycoords=("axes fraction", "data"), xytext=(-2, 2), textcoords="offset points",
-            ha="right", va="bottom", fontsize=7, color=GREY,
+            f"{name}\n{bound:.3g}", (1.0, bound), xycoords=("axes fraction", "data"), xytext=(4, 0), textcoords="offset points",
+            ha="left", va="center", fontsize=7, color=GREY, annotation_clip=False,
         )  # fmt: skip
     for name in reversed(_NAMES):
         at = np.flatnonzero(names == name)
