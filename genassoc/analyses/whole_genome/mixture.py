@@ -46,9 +46,8 @@ HELD_OUT = 3000  # samples in all from which priors are judged: of large cohorts
 WHILE_CHOOSING, AT_REST = 2e-3, 3e-4
 MAX_SWEEPS = 300
 MOST_SLOPE, SLOPE_STEPS = 3.0, 200
-_KEPT = (
-    2**30
-)  # bytes of standardised genotypes that are kept between sweeps; of more each sweep decodes the calls again
+# Bytes of standardised genotypes that are kept between sweeps; of more each sweep decodes the calls again.
+_KEPT = 2**30
 _HELD = 2**30  # bytes of the columns of the traits that are fitted together
 _TOGETHER = 4  # traits fitted together at most: others go to other workers
 
