@@ -11,6 +11,20 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+# Files that take minutes begin first: a worker that begins one last leaves the others idle.
+LONG = (
+    "test_kernels_bounds.py",
+    "test_residual_law.py",
+    "test_notebooks.py",
+    "test_speed_benchmarks.py",
+    "test_kernels_plain.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """The files of `LONG` in front; all others in their order."""
+    items.sort(key=lambda item: item.path.name not in LONG)
+
 
 @pytest.fixture
 def genassoc(capsys, monkeypatch):
