@@ -204,3 +204,24 @@ def test_the_mixed_model_counts_patterns_of_traits_with_offsets_by_chromosome(fo
 def test_a_simulated_heritability_is_a_number():
     with pytest.raises(ValueError, match="h2"):
         ga.SimulatedTrait(h2=float("nan"))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("prune", "{st}", "--out", "{out}"),
+        ("kinship", "{st}", "--out", "{out}"),
+        ("pca", "{st}", "-k", "2", "--out", "{out}"),
+        ("prune", "{st}", "--out", "{out}", "--force"),
+        ("kinship", "{st}", "--out", "{out}", "--force"),
+        ("pca", "{st}", "-k", "2", "--out", "{out}", "--force"),
+    ],
+    ids=" ".join,
+)
+def test_a_folder_of_somebody_s_where_the_parts_would_lie_stays(command, folder, tmp_path):
+    out = tmp_path / "found.tsv"
+    theirs = tmp_path / "found.tsv.work"
+    theirs.mkdir()
+    (theirs / "notes.txt").write_text("mine")
+    asked(*(word.format(st=folder / "st.zarr", out=out) for word in command))
+    assert (theirs / "notes.txt").read_text() == "mine"

@@ -30,7 +30,7 @@ from genassoc.data.result_table import ParquetTable, TextTable, open_table
 from genassoc.data.strangers import MalformedError
 from genassoc.engine.broadcast import BROADCAST_NAME
 from genassoc.engine.job import Counts, TaskOutput
-from genassoc.engine.lock import DriverLock
+from genassoc.engine.lock import LOCK_NAME, DriverLock
 from genassoc.engine.plan import Plan, Task
 from genassoc.errors import GenassocError, PlanError
 
@@ -280,21 +280,28 @@ class WorkFolder:
 
     # --- the end ---------------------------------------------------------------------------------
 
-    def _clear(self) -> None:
+    def _clear(self, locked: bool = True) -> None:
+        """Remove what is genassoc's, but the lock while it is held."""
         for entry in list(self.path.iterdir()):
-            if entry.name.startswith(("part-", "wip_")) or entry.name == PLAN_NAME:
-                with contextlib.suppress(FileNotFoundError):
-                    entry.unlink()
-            elif entry.name.startswith(PASS_NAME):
+            if not _is_ours(entry.name) or (locked and entry.name.startswith(LOCK_NAME)):
+                continue
+            if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry, ignore_errors=True)
+            else:
+                with contextlib.suppress(OSError):
+                    entry.unlink()
 
     def remove(self) -> None:
-        """Remove the folder: the results are where they were wanted."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Remove the folder: the results are where they were wanted. What is not genassoc's stays, and the folder with it."""
+        if not self.path.is_dir():
+            return
+        self._clear(locked=False)
+        with contextlib.suppress(OSError):
+            self.path.rmdir()
 
 
 def _is_ours(name: str) -> bool:
-    return name.startswith(("part-", "wip_", "driver.lock", BROADCAST_NAME, PASS_NAME)) or name == PLAN_NAME
+    return name.startswith(("part-", "wip_", LOCK_NAME, BROADCAST_NAME, PASS_NAME)) or name == PLAN_NAME
 
 
 def _identity(plan: Plan, task: Task) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def step1(
             return [
                 f"part {part[0] + 1} of {part[1]} is done: when all are, the same command without --part fits the rest"
             ]
-        if options.restart and work.path.is_dir():
+        if options.restart:
             work.remove()
         predictions = fit_whole_genome(
             cohort, model, relatives=relatives, work=work.path, memory=options.memory, executor=options.executor,
