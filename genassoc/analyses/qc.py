@@ -7,7 +7,7 @@ import numpy as np
 
 from genassoc.data.block import Block, GenotypeBlock, places_of
 from genassoc.data.cohort.cohort import Cohort
-from genassoc.data.cohort.contigs import MT, XY, X, Y
+from genassoc.data.cohort.contigs import NOT_AUTOSOMES, Y
 from genassoc.data.cohort.homozygosity import Homozygosity
 from genassoc.data.cohort.ploidy import kinds_of
 from genassoc.data.schema import HET, NOT_OBSERVED
@@ -118,7 +118,7 @@ class SampleQuality:
     def prepare(self, cohort: Cohort, before: SampleCounts | None = None) -> SamplesCounted:
         """The cohort's samples, and its runs on X, Y and MT; contigs of unknown names are taken for autosomes."""
         kinds = kinds_of(cohort.store.contig_runs(), cohort.contigs)
-        special = tuple((first, last) for kind, first, last in kinds if kind in (X, Y, XY, MT))
+        special = tuple((first, last) for kind, first, last in kinds if kind in NOT_AUTOSOMES)
         on_y = tuple((first, last) for kind, first, last in kinds if kind == Y)
         return SamplesCounted(cohort.block_width, mask_words(cohort.block_columns, cohort.block_width), special, on_y)
 

@@ -13,7 +13,7 @@ genotypes are cut into tasks; sums of floats have the same bits whenever the pla
 import hashlib
 import math
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Generic, cast
 
@@ -27,7 +27,7 @@ from genassoc.engine.executors import Executor, single_threaded_blas
 from genassoc.engine.job import Counts, TaskOutput
 from genassoc.engine.parts import WorkFolder
 from genassoc.engine.plan import Plan, Task
-from genassoc.engine.run import run
+from genassoc.engine.run import in_order, run
 from genassoc.errors import GenassocError, PlanError
 from genassoc.progress import Progress
 from genassoc.shapes import Array
@@ -190,14 +190,7 @@ def run_passes(
     before: Sums | None = None
     for number in range(len(analysis.passes)):
         job = _job_of(analysis, cohort, plan, number, before, kept)
-        if work is None:
-            sums = _in_memory(job, executor, progress)
-        else:
-            folder = work.of_pass(job.plan)
-            folder.open(job.plan)
-            run(job, job.plan, executor, folder, progress, label=_label(analysis, number))
-            sums = _on_disk(job, folder)
-        before = _combined(analysis, sums, cohort, before)
+        before = _combined(analysis, pieces_of(job, executor, progress, work), cohort, before)
         if _settled(analysis, before):
             break
     assert before is not None
@@ -242,9 +235,7 @@ def run_pass_part(
         if _settled(analysis, before):
             raise PlanError(f"pass {earlier} ({analysis.passes[earlier]}) is enough: there is no pass {number} to do.")
     job = _job_of(analysis, cohort, plan, number, before)
-    folder = work.of_pass(job.plan)
-    folder.open(job.plan)
-    run(job, job.plan, executor, folder, progress, job.plan.groups()[part], label=_label(analysis, number))
+    _run_in(work, job, executor, progress, job.plan.groups()[part])
 
 
 def run_pieces(
@@ -280,10 +271,21 @@ def pieces_of(
     if work is None:
         yield from _in_memory(job, executor, progress)
         return
+    yield from _on_disk(job, _run_in(work, job, executor, progress))
+
+
+def _run_in(
+    work: WorkFolder,
+    job: SumsJob[State, Sums],
+    executor: Executor,
+    progress: Progress,
+    tasks: Sequence[Task] | None = None,
+) -> WorkFolder:
+    """Do the tasks of a pass, or some of them, that have no part yet: the folder of the pass."""
     folder = work.of_pass(job.plan)
     folder.open(job.plan)
-    run(job, job.plan, executor, folder, progress, label=job.analysis.passes[0])
-    yield from _on_disk(job, folder)
+    run(job, job.plan, executor, folder, progress, tasks, label=_label(job))
+    return folder
 
 
 def run_pieces_part(
@@ -299,9 +301,7 @@ def run_pieces_part(
 ) -> None:
     """Part i of n, ``part`` (i from 0), of the pass that `run_pieces` makes; it then finds these tasks done."""
     job = _whole_tasks(analysis, cohort, plan, number, None)
-    folder = work.of_pass(job.plan)
-    folder.open(job.plan)
-    run(job, job.plan, executor, folder, progress, job.plan.groups(part[1])[part[0]], label=analysis.passes[0])
+    _run_in(work, job, executor, progress, job.plan.groups(part[1])[part[0]])
 
 
 def _whole_tasks(
@@ -328,36 +328,24 @@ def _settled(analysis: SummedAnalysis[State, Sums], sums: Sums) -> bool:
     return isinstance(analysis, IteratedAnalysis) and analysis.settled(sums)
 
 
-def _label(analysis: SummedAnalysis[State, Sums], number: int) -> str:
+def _label(job: SumsJob[State, Sums]) -> str:
     """What the user sees of a pass: "means (pass 1 of 2)"."""
-    name, n = analysis.passes[number], len(analysis.passes)
-    at_most = "at most " if isinstance(analysis, IteratedAnalysis) else ""
-    return f"{name} (pass {number + 1} of {at_most}{n})" if n > 1 else name
+    plan, n = job.plan, len(job.analysis.passes)
+    at_most = "at most " if isinstance(job.analysis, IteratedAnalysis) else ""
+    return f"{plan.pass_name} (pass {plan.pass_number + 1} of {at_most}{n})" if n > 1 else plan.pass_name
 
 
 def _in_memory(job: SumsJob[State, Sums], executor: Executor, progress: Progress) -> Iterator[Sums]:
-    """The sums of the tasks, in the order of the tasks; sums that are ready early wait for those before them."""
-    waiting: dict[int, Sums | None] = {}
-    next_index = 0
+    """The sums of the tasks, in the order of the tasks."""
     with single_threaded_blas():
         state = job.prepare()
 
-        def do(task: Task) -> tuple[Task, Sums | None]:
-            return task, job.sums(state, task)[0]
+        def do(task: Task) -> Sums | None:
+            return job.sums(state, task)[0]
 
-        label = job.plan.pass_name if len(job.analysis.passes) == 1 else _label(job.analysis, job.plan.pass_number)
-        progress.begin(label, job.plan.n_variants, "variants")
-        try:
-            for task, sums in executor.map(do, job.plan.tasks):
-                progress.advance(task.n_variants)
-                waiting[task.index] = sums
-                while next_index in waiting:
-                    ready = waiting.pop(next_index)
-                    next_index += 1
-                    if ready is not None:
-                        yield ready
-        finally:
-            progress.end()
+        for sums in in_order(do, job.plan, executor, progress, label=_label(job)):
+            if sums is not None:
+                yield sums
 
 
 def _on_disk(job: SumsJob[State, Sums], folder: WorkFolder) -> Iterator[Sums]:

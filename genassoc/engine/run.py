@@ -1,10 +1,10 @@
 """The one loop: the tasks that are not yet done, on any executor, each leaving its part behind."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic
+from typing import Generic, TypeVar
 
 from genassoc.data.analysis import State
 from genassoc.data.memory import settle
@@ -18,6 +18,7 @@ from genassoc.errors import GenassocError, PlanError
 from genassoc.progress import Progress
 
 LABEL = "testing"
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,40 @@ def run(
                     progress.advance(task.n_variants)
         finally:
             progress.end()
+
+
+def in_order(
+    do: Callable[[Task], Made],
+    plan: Plan,
+    executor: Executor,
+    progress: Progress,
+    *,
+    label: str,
+    unit: str = "variants",
+) -> Iterator[Made]:
+    """What ``do`` gives of each task, in the order of the tasks; what is ready early waits in memory, and nothing is kept on a disk.
+
+    Parameters
+    ----------
+    label, unit : str
+        What people are told that is done, and what tasks are runs of.
+    """
+    waiting: dict[int, Made] = {}
+    following = 0
+
+    def with_task(task: Task) -> tuple[Task, Made]:
+        return task, do(task)
+
+    progress.begin(label, plan.n_variants, unit)
+    try:
+        for task, made in executor.map(with_task, plan.tasks):
+            progress.advance(task.n_variants)
+            waiting[task.index] = made
+            while following in waiting:
+                yield waiting.pop(following)
+                following += 1
+    finally:
+        progress.end()
 
 
 def run_part(job: Job[State], work: WorkFolder, part: int, executor: Executor, progress: Progress) -> Plan:

@@ -14,6 +14,7 @@ from genassoc.simulate.genotypes import (
     RECENT_BELOW,
     Genotypes,
     Sites,
+    check_chromosomes,
     draw_ancestry,
     draw_sites,
     generator,
@@ -133,8 +134,7 @@ def simulate_cohort(
 def _check(n_samples: int, n_variants: int, n_chromosomes: int, missing_rate: float, min_frequency: float) -> None:
     if n_samples < 10:
         raise ValueError(f"n_samples is {n_samples}; three populations and two arms need at least 10.")
-    if not 1 <= n_chromosomes <= len(CHROMOSOME_LENGTHS):
-        raise ValueError(f"n_chromosomes is {n_chromosomes}; it must be 1 to {len(CHROMOSOME_LENGTHS)}.")
+    check_chromosomes(n_chromosomes)
     fewest = max(20, 10 * n_chromosomes)
     if n_variants < fewest:
         raise ValueError(f"n_variants is {n_variants}; {n_chromosomes} chromosomes need at least {fewest}.")

@@ -16,6 +16,7 @@ from genassoc.simulate.genotypes import (
     CHROMOSOME_LENGTHS,
     X_NUMBER,
     Y_NUMBER,
+    check_chromosomes,
     draw_sites,
     generator,
     share_out,
@@ -197,8 +198,7 @@ def simulate_families(
 def _check(n_samples: int, n_variants: int, n_chromosomes: int, x_variants: int, y_variants: int) -> None:
     if n_samples < 2:
         raise ValueError(f"n_samples is {n_samples}; it must be at least 2.")
-    if not 1 <= n_chromosomes <= len(CHROMOSOME_LENGTHS):
-        raise ValueError(f"n_chromosomes is {n_chromosomes}; it must be 1 to {len(CHROMOSOME_LENGTHS)}.")
+    check_chromosomes(n_chromosomes)
     if n_variants < n_chromosomes:
         raise ValueError(f"n_variants is {n_variants}; {n_chromosomes} chromosomes need at least one each.")
     if min(x_variants, y_variants) < 0:

@@ -104,6 +104,17 @@ class Sites:
         return np.asarray(self.frequency < RECENT_BELOW)
 
 
+def check_chromosomes(n_chromosomes: int) -> None:
+    """Refuse numbers of autosomes that man has not.
+
+    Raises
+    ------
+    ValueError
+    """
+    if not 1 <= n_chromosomes <= len(CHROMOSOME_LENGTHS):
+        raise ValueError(f"n_chromosomes is {n_chromosomes}; it must be 1 to {len(CHROMOSOME_LENGTHS)}.")
+
+
 def share_out(n_variants: int, lengths: tuple[int, ...]) -> list[int]:
     """Variants of each chromosome in proportion to its length, at least one; their sum is ``n_variants``."""
     edges = np.rint(np.cumsum((0, *lengths)) / sum(lengths) * (n_variants - len(lengths))).astype(int)

@@ -7,6 +7,7 @@ from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.forks import check_not_forked
 from genassoc.engine.executors import Executor, Threads
 from genassoc.engine.plan import Plan, Task
+from genassoc.engine.run import in_order
 from genassoc.progress import Progress, Silent
 
 
@@ -20,19 +21,11 @@ def over_blocks(
     """``function(start, stop)`` of every block of the store on an executor, in store order."""
     check_not_forked()
     plan = Plan.by_block(cohort.store.contig_runs(), cohort.store.block_variants)
-    progress = progress or Silent()
     # dosages take eight times the memory of calls
     step = plan.block_variants if not cohort.has_dosages else cohort.store.working_variants
-    by_task: dict[int, Any] = {}
 
-    def do(task: Task) -> tuple[Task, Any]:
-        return task, [function(start, stop) for start, stop in task.blocks(step)]
+    def do(task: Task) -> list[Any]:
+        return [function(start, stop) for start, stop in task.blocks(step)]
 
-    progress.begin(label, plan.n_variants, "variants")
-    try:
-        for task, values in (executor or Threads()).map(do, plan.tasks):
-            by_task[task.index] = values
-            progress.advance(task.n_variants)
-    finally:
-        progress.end()
-    return [value for index in sorted(by_task) for value in by_task[index]]
+    made = in_order(do, plan, executor or Threads(), progress or Silent(), label=label)
+    return [value for values in made for value in values]

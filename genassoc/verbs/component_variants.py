@@ -8,7 +8,6 @@ import polars as pl
 from genassoc.analyses.components.standardisation import Standardisation
 from genassoc.data.block import GenotypeBlock
 from genassoc.data.cohort.cohort import Cohort
-from genassoc.data.cohort.contigs import MT, XY, X, Y
 from genassoc.data.cohort.dosed_variants import dosage_notes
 from genassoc.data.cohort.long_range_ld import known_build, outside_long_range_ld
 from genassoc.data.cohort.variant_selection import VariantSelection
@@ -21,7 +20,6 @@ from genassoc.progress import Progress
 from genassoc.shapes import BoolArray, Float64Array, Int64Array, UInt64Array
 from genassoc.verbs.blocks import over_blocks
 
-_BY_SEX = (X, Y, XY, MT)
 # Tasks of a pass: each leaves sums of samples times columns behind, which cost as much as 2,000 variants to keep on a disk; 64 of them keep a
 # cluster busy, and more would fill the disk.
 _TASK_VARIANTS, _FEWEST_TASKS, _MOST_TASKS = 20_000, 8, 64
@@ -115,11 +113,9 @@ def variants_to_fit(
         None is left; says what left them out.
     """
     outside, notes = _outside(cohort, long_range_ld, build)
-    apart = {contig for contig, kind in cohort.contigs.chromosomes.items() if kind in _BY_SEX}
-    runs = [run for run in cohort.store.contig_runs() if run[0] not in apart]
     autosomal = np.zeros(cohort.n_variants, dtype=bool)
-    for _, first, last in runs:
-        autosomal[first:last] = True
+    for contig, first, last in cohort.store.contig_runs():
+        autosomal[first:last] = cohort.contigs.autosomal(contig)
     free = replace(
         outside, selection=VariantSelection(predicates=outside.selection.predicates[len(cohort.selection.predicates) :])
     )

@@ -23,7 +23,6 @@ from genassoc.analyses.kinship.pairs import (
 )
 from genassoc.analyses.kinship.tiles import Frequencies, TiledBlock, TiledCalls, Tiler, mapped, tiled_block
 from genassoc.data.cohort.cohort import Cohort
-from genassoc.data.cohort.contigs import MT, XY, X, Y
 from genassoc.data.cohort.matching import first_few
 from genassoc.data.forks import check_not_forked
 from genassoc.data.output import check_outputs, check_writable, replacing, target_of
@@ -33,7 +32,7 @@ from genassoc.engine.executors import Executor, Serial, Threads, single_threaded
 from genassoc.engine.job import Counts, TaskOutput
 from genassoc.engine.parts import WorkFolder
 from genassoc.engine.plan import Plan, Task, fingerprint
-from genassoc.engine.run import run
+from genassoc.engine.run import in_order, run
 from genassoc.errors import InputError, KinshipWarning
 from genassoc.kernels.genotypes.sample_pairs import TILE_SAMPLES
 from genassoc.progress import Progress, Silent
@@ -41,7 +40,6 @@ from genassoc.shapes import Float64Array, packed_bytes
 from genassoc.verbs.arguments import check_cohort, check_executor
 from genassoc.verbs.stores import chosen_of_store
 
-_BY_SEX = (X, Y, XY, MT)
 _IN_MEMORY = 2**31  # bytes of packed calls; more of them lie in a file that memory is mapped to
 _MOST_ALL = 50_000_000  # pairs of a table in memory
 _CALLS = "pass-1-calls"
@@ -187,23 +185,16 @@ def kinship(
         )
     with _prepared(cohort, min_kinship, components, executor, progress, None) as (job, plan, found):
         state = job.prepare()
-        parts: dict[int, pl.DataFrame] = {}
-        progress = progress or Silent()
+
+        def rows(task: Task) -> pl.DataFrame:
+            return job.do(state, task).rows
+
         with single_threaded_blas():
-
-            def do(task: Task) -> tuple[Task, TaskOutput]:
-                return task, job.do(state, task)
-
-            progress.begin(_LABEL, plan.n_variants, "samples")
-            try:
-                for task, output in (executor or Threads()).map(do, plan.tasks):
-                    progress.advance(task.n_variants)
-                    parts[task.index] = output.rows
-            finally:
-                progress.end()
+            made = in_order(rows, plan, executor or Threads(), progress or Silent(), label=_LABEL, unit="samples")
+            table = pl.concat(made)
     for note in found.notes[1:]:
         warnings.warn(note, KinshipWarning, stacklevel=2)
-    return pl.concat([parts[index] for index in sorted(parts)])
+    return table
 
 
 def kinship_to_file(
@@ -239,7 +230,7 @@ def kinship_to_file(
             "(0.0442, the third degree), or list all pairs"
         )
     work = WorkFolder.beside(out)
-    if restart and work.path.is_dir() and work.has_parts():
+    if restart:
         work.remove()
     work.ensure()
     with work.lock():
@@ -288,7 +279,7 @@ def _prepared(
     if cohort.n_samples < 2:
         raise InputError("kinship is of pairs of samples, and the cohort has only one")
     runs = [run for run in cohort.store.contig_runs() if run[2] > run[1]]
-    taken = [run for run in runs if cohort.contigs.chromosomes.get(run[0]) not in _BY_SEX]
+    taken = [run for run in runs if cohort.contigs.autosomal(run[0])]
     elsewhere = sum(stop - start for _, start, stop in runs) - sum(stop - start for _, start, stop in taken)
     if not taken:
         raise InputError(
@@ -360,31 +351,23 @@ def _read_calls(
     step = plan.block_variants if not cohort.has_dosages else cohort.store.working_variants
     lean, columns = for_blocks(cohort), cohort.block_columns
 
-    def do(task: Task) -> tuple[Task, list[TiledBlock], Counts]:
+    def do(task: Task) -> tuple[list[TiledBlock], Counts]:
         found, counts = [], Counts()
         for start, stop in task.blocks(step):
             block, _, tally = read_selected(lean, start, stop, task.contig)
             counts += tally
             if block is not None:
                 found.append(tiled_block(block, columns))
-        return task, found, counts
+        return found, counts
 
-    counts, waiting, following = Counts(), {}, 0
+    counts = Counts()
     with contextlib.ExitStack() as stack:
         stream = None if file is None else stack.enter_context(replacing(file, private=True))
         tiler = Tiler(cohort.n_samples, stream)
-        progress.begin("reading", plan.n_variants, "variants")
-        try:
-            for task, blocks, tally in executor.map(do, plan.tasks):
-                progress.advance(task.n_variants)
-                counts += tally
-                waiting[task.index] = blocks
-                while following in waiting:
-                    for block in waiting.pop(following):
-                        tiler.put(block)
-                    following += 1
-        finally:
-            progress.end()
+        for blocks, tally in in_order(do, plan, executor, progress, label="reading"):
+            counts += tally
+            for block in blocks:
+                tiler.put(block)
         calls = tiler.finish()
     if file is not None and calls.n_variants:
         calls = replace(calls, file=file, chunks=mapped(file, cohort.n_samples, calls.n_variants))

@@ -18,27 +18,27 @@ from genassoc.analyses.pruning import (
     sample_mask,
 )
 from genassoc.data.cohort.cohort import Cohort
-from genassoc.data.cohort.contigs import MT, XY, X, Y, shown
+from genassoc.data.cohort.contigs import shown
+from genassoc.data.cohort.dosed_variants import dosage_notes
 from genassoc.data.cohort.kept_variants import KeptVariants
 from genassoc.data.cohort.long_range_ld import outside_long_range_ld
 from genassoc.data.cohort.variant_lists import write_variants
 from genassoc.data.cohort.variants import maf_above, missing_below
 from genassoc.data.forks import check_not_forked
 from genassoc.data.output import check_outputs
-from genassoc.data.schema import METADATA_CHUNK
 from genassoc.engine.association import for_blocks, read_selected
 from genassoc.engine.executors import Executor, Threads
 from genassoc.engine.job import Counts, TaskOutput
 from genassoc.engine.parts import WorkFolder
 from genassoc.engine.plan import MANY_CONTIGS, Plan, Task, fingerprint
-from genassoc.engine.run import run
+from genassoc.engine.run import in_order, run
 from genassoc.errors import GenassocError, InputError
 from genassoc.progress import Progress, Silent
 from genassoc.shapes import UInt64Array
 from genassoc.verbs.arguments import check_cohort, check_executor
 from genassoc.verbs.stores import chosen_of_store
 
-_BY_SEX = (X, Y, XY, MT)
+_LABEL = "pruning"
 _REASONS = {
     IN_LD: "in LD with one that is kept",
     NO_VARIATION: "the same in all samples",
@@ -160,7 +160,7 @@ def ld_prune(
         outside = outside_long_range_ld(cohort, build)
         cohort, label = cohort.keep_variants(outside), f"{label}, {outside.meta.output_name()}"
     runs = [run for run in cohort.store.contig_runs() if run[2] > run[1]]
-    taken = [run for run in runs if all_chromosomes or cohort.contigs.chromosomes.get(run[0]) not in _BY_SEX]
+    taken = [run for run in runs if all_chromosomes or cohort.contigs.autosomal(run[0])]
     elsewhere = sum(stop - start for _, start, stop in runs) - sum(stop - start for _, start, stop in taken)
     if not taken:
         raise GenassocError(
@@ -187,7 +187,9 @@ def ld_prune(
     dropped = {words: counts.dropped.get(reason, 0) for reason, words in _REASONS.items()} | others
     if elsewhere:
         dropped["not on an autosome"] = elsewhere
-    return KeptVariants(cohort.store, mask, label, dropped, tuple(_notes(cohort, mask)))
+    return KeptVariants(
+        cohort.store, mask, label, dropped, tuple(dosage_notes(cohort, np.flatnonzero(mask), "of the variants kept"))
+    )
 
 
 def _plan(cohort: Cohort, asked: Pruning, taken: list[tuple[str, int, int]]) -> Plan:
@@ -208,44 +210,21 @@ def _done(
     job: _PruneJob, plan: Plan, executor: Executor, progress: Progress, work: str | Path | None
 ) -> tuple[np.ndarray, Counts]:
     """Numbers of the variants that are kept, ascending, and what became of the others."""
-    counts, parts = Counts(), {}
-    if work is not None:
-        folder = WorkFolder(work)
-        folder.ensure()
-        with folder.lock():
-            folder.open(plan)
-            run(job, plan, executor, folder, progress, label="pruning")
-            for task, found in folder.counts(plan).items():
-                counts += found
-                parts[task.index] = folder.part_rows(plan, task)["number"].to_numpy()
-            folder.remove()
-    else:
+    if work is None:
         state = job.prepare()
-
-        def do(task: Task) -> tuple[Task, TaskOutput]:
-            return task, job.do(state, task)
-
-        progress.begin("pruning", plan.n_variants, "variants")
-        try:
-            for task, output in executor.map(do, plan.tasks):
-                progress.advance(task.n_variants)
-                counts += output.counts
-                parts[task.index] = output.rows["number"].to_numpy()
-        finally:
-            progress.end()
-    return np.concatenate([parts[index] for index in sorted(parts)]), counts
-
-
-def _notes(cohort: Cohort, mask: np.ndarray) -> Iterator[str]:
-    """What is to be known of rows of dosages that were taken as calls."""
-    if not cohort.has_dosages:
-        return
-    n = 0
-    for start in range(0, mask.size, METADATA_CHUNK):
-        stop = min(start + METADATA_CHUNK, mask.size)
-        n += int(np.count_nonzero(mask[start:stop] & (cohort.store.dosage_steps(start, stop) > 0)))
-    if n:
-        yield f"{n:,} of the variants kept have dosages: their r2 is of calls, dosages within a tenth of a copy, the others not observed"
+        made = [*in_order(lambda task: job.do(state, task), plan, executor, progress, label=_LABEL)]
+        return np.concatenate([output.rows["number"].to_numpy() for output in made]), sum(
+            (output.counts for output in made), Counts()
+        )
+    folder = WorkFolder(work)
+    folder.ensure()
+    with folder.lock():
+        folder.open(plan)
+        run(job, plan, executor, folder, progress, label=_LABEL)
+        kept = [folder.part_rows(plan, task)["number"].to_numpy() for task in plan.tasks]
+        counts = sum(folder.counts(plan).values(), Counts())
+        folder.remove()
+    return np.concatenate(kept), counts
 
 
 def prune_to_file(
@@ -273,7 +252,7 @@ def prune_to_file(
     ):
         cohort = cohort.keep_variants(predicate)
     work = WorkFolder.beside(out)
-    if restart and work.path.is_dir() and work.has_parts():
+    if restart:
         work.remove()
     found = ld_prune(
         cohort, r2, window, all_chromosomes=all_chromosomes, long_range_ld=long_range_ld, build=build, work=work.path,

@@ -19,7 +19,6 @@ from genassoc.analyses.pruning import Piece, Pruning, Window, prune_contig
 from genassoc.data import strangers
 from genassoc.data.block import GenotypeBlock, take_samples
 from genassoc.data.cohort.cohort import Cohort
-from genassoc.data.cohort.contigs import MT, XY, X, Y
 from genassoc.data.cohort.predictors import PredictorStore
 from genassoc.data.output import replacing
 from genassoc.data.strangers import MalformedError
@@ -270,7 +269,7 @@ def _look(cohort: Cohort, analysed: Int64Array, threads: int | None) -> Look:
 def _variants(cohort: Cohort, columns: Int64Array) -> tuple[GenotypeBlock, Int64Array] | None:
     """A few thousand common variants of the autosomes, pruned, of the samples at some columns of the cohort's blocks; and their chromosomes by number."""
     store = cohort.store
-    runs = [run for run in store.contig_runs() if cohort.contigs.chromosomes.get(run[0]) not in (X, Y, XY, MT)]
+    runs = [run for run in store.contig_runs() if cohort.contigs.autosomal(run[0])]
     step = store.block_variants
     chunks = [
         (number, max(start, at), min(stop, at + step))

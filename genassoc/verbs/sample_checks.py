@@ -1,6 +1,6 @@
 """Checks of samples: sex as the calls tell it, and outliers of heterozygosity."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +8,8 @@ import polars as pl
 
 from genassoc.analyses.sex_check import SexCalls, SexSums
 from genassoc.data.cohort.cohort import Cohort
-from genassoc.data.cohort.contigs import MT, XY, X, Y
+from genassoc.data.cohort.contigs import X, Y
+from genassoc.data.cohort.dosed_variants import dosage_notes, variants_on
 from genassoc.data.cohort.ploidy import FEMALE, MALE
 from genassoc.data.cohort.sample_checks import SampleCheck
 from genassoc.data.forks import check_not_forked
@@ -150,24 +151,16 @@ def _sums(cohort: Cohort, executor: Executor, progress: Progress) -> SexSums:
     return found
 
 
-def _of_dosages(cohort: Cohort, kinds: tuple[str, ...] | None) -> list[str]:
-    """A note that variants have dosages, on chromosomes of some kinds, or on all but X, Y and MT."""
-    if not cohort.has_dosages:
-        return []
-    n = 0
-    for contig, first, last in cohort.store.contig_runs():
-        kind = cohort.contigs.chromosomes.get(contig)
-        if kind in kinds if kinds is not None else kind not in (X, Y, XY, MT):
-            n += int(np.count_nonzero(cohort.store.dosage_steps(first, last)))
-    words = "variants there have dosages: calls were taken for these, dosages within a tenth of a copy, the others as not observed"
-    return [f"{n:,} {words}"] if n else []
+def _of_dosages(cohort: Cohort, chosen: Callable[[str], bool]) -> list[str]:
+    """A note that variants on the contigs chosen have dosages."""
+    return dosage_notes(cohort, variants_on(cohort, chosen), "variants there") if cohort.has_dosages else []
 
 
 def _notes(cohort: Cohort, found: SexSums, n_x: Array, female_max_f: float, male_min_f: float) -> list[str]:
     """How sure F is, and what is not known."""
     n, error = int(found.on_x.counts[0].sum()), found.on_x.error_of_f
     notes = [f"F over {n:,} polymorphic variants of X outside the pseudo-autosomal regions"]
-    notes += _of_dosages(cohort, (X, Y))
+    notes += _of_dosages(cohort, lambda contig: cohort.contigs.chromosomes.get(contig) in (X, Y))
     if 3.0 * error > min(female_max_f, male_min_f - female_max_f):
         notes.append(
             f"F is imprecise: of a female its standard error is {error:.2g} at least (more under LD), so that some females exceed "
@@ -265,7 +258,7 @@ def check_heterozygosity(
     f = table["f"].fill_null(np.nan).to_numpy()
     if not np.isfinite(f).any():
         raise InputError("no autosomal variant differs between the samples, so that F cannot be computed")
-    notes = _of_dosages(cohort, None)
+    notes = _of_dosages(cohort, cohort.contigs.autosomal)
     level = f
     if covariates:
         level = _regressed(f, cohort, covariates, notes)

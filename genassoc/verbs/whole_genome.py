@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from genassoc.analyses.kinship.pairs import THIRD_DEGREE
 from genassoc.analyses.whole_genome.choices import WholeGenomeRegression
 from genassoc.analyses.whole_genome.frame import Fitted, Frame, Prior, SampleGroup, TraitFailure, TraitFit
 from genassoc.analyses.whole_genome.groups import check_variants, make_frame
@@ -43,7 +44,6 @@ PRIORS: Mapping[str, Prior] = {"ridge": Ridge(), "mixture": Mixture()}
 _MOST_PREDICTIONS = 2 * 2**30  # bytes of level 0 held at once, where nobody says
 Relatives = pl.DataFrame | str | Path
 
-_RELATED = 2.0**-4.5  # kinship of third-degree relatives and closer (Manichaikul et al. 2010)
 _SHOWN = 5
 _CHANCE_R2 = 0.01  # r2 of a trait that nothing predicts, from which it is said: of such a size are polygenic scores of many traits
 
@@ -139,6 +139,39 @@ def _room(memory: str | int | None) -> int:
     return _MOST_PREDICTIONS if memory is None else parse_memory(memory)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Framed:
+    """What is to be fitted.
+
+    Attributes
+    ----------
+    frame : Frame
+        With its blocks.
+    batches : list of Frame
+        The frame cut by traits, one for each pass over the genotypes.
+    plan : Plan
+        A task for each block.
+    found : Variation
+        The variants that are used, and those that are constant.
+    names : dict
+        Key of a chromosome -> a contig of it.
+    notes : list of str
+    identity : str
+        Of the fit.
+    pairs : DataFrame or None
+        Related pairs.
+    """
+
+    frame: Frame
+    batches: list[Frame]
+    plan: Plan
+    found: Variation
+    names: dict[str, str]
+    notes: list[str]
+    identity: str
+    pairs: pl.DataFrame | None
+
+
 @dataclass
 class _Run:
     """One fit: what its passes share."""
@@ -162,35 +195,32 @@ class _Run:
         autosomes, _ = _autosomes(self.cohort)
         spans = [stop - start for contig, start, stop in self.cohort.store.contig_runs() if contig in autosomes]
         _check_parts(part[1], sum(-(-span // self.model.block_size) for span in spans))  # before genotypes are read
-        frame, plan, *_ = self._framed(relatives, None)
-        _check_parts(part[1], len(plan.tasks))
+        made = self._framed(relatives, None)
+        _check_parts(part[1], len(made.plan.tasks))
         self.work.ensure()
-        for number, batch in enumerate(_batches(frame, self.room), self.passes):
+        for number, batch in enumerate(made.batches, self.passes):
             run_pieces_part(
-                RidgeBlocks(batch), self.cohort, plan, part, self.executor, self.progress, self.work, number=number
+                RidgeBlocks(batch), self.cohort, made.plan, part, self.executor, self.progress, self.work, number=number
             )
 
     def predictions(self, relatives: Relatives | None) -> WholeGenomePredictions:
         """All passes, and what they give."""
         recorder = recorder_of(self.cohort, self.model)
-        frame, plan, found, names, notes, identity, pairs = self._framed(relatives, self.work)
-        batches = _batches(frame, self.room)
-        notes += _notes_of_passes(batches)
-        fitted = [self._fit(part, plan) for part in batches]
+        made = self._framed(relatives, self.work)
+        fitted = [self._fit(part, made.plan) for part in made.batches]
+        pairs = made.pairs
         if pairs is not None:
             fitted = [_with_factors(part, self.cohort, self.model.outcome, pairs) for part in fitted]
-        made = _result(self.cohort, frame, found, fitted, names, notes)
+        result = _result(self.cohort, made, fitted)
         return replace(
-            made,
+            result,
             provenance=recorder.finish(
-                run=run_of(identity), relatives=0 if pairs is None else pairs.height, **made.provenance
+                run=run_of(made.identity), relatives=0 if pairs is None else pairs.height, **result.provenance
             ),
         )
 
-    def _framed(
-        self, relatives: Relatives | None, work: WorkFolder | None
-    ) -> tuple[Frame, Plan, Variation, dict[str, str], list[str], str, pl.DataFrame | None]:
-        """The frame with its blocks, and a task for each; the variants used, names of chromosomes, notes, the identity of the fit, related pairs."""
+    def _framed(self, relatives: Relatives | None, work: WorkFolder | None) -> "_Framed":
+        """The pass that chooses variants, and what follows from it."""
         pairs, notes = pairs_among(self.cohort, relatives)
         with single_threaded_blas():
             frame = make_frame(self.cohort, self.model)
@@ -212,13 +242,15 @@ class _Run:
         used = [keys[h] for h in dict.fromkeys(block.chromosome for block in blocks)]
         blocks = tuple(replace(block, chromosome=used.index(keys[block.chromosome])) for block in blocks)
         frame = replace(frame, blocks=blocks, chromosomes=tuple(used))
+        batches = _batches(frame, self.room)
         notes += [*_notes_of_variants(frame, found, others), *dosage_notes(self.cohort, found.varying)]
-        together = [
-            [null.name for group in batch.groups for null in group.nulls] for batch in _batches(frame, self.room)
-        ]
+        notes += _notes_of_passes(batches)
+        together = [[null.name for group in batch.groups for null in group.nulls] for batch in batches]
         plan = _plan(frame, f"{identity} {digest_of(found)} {together}", self.cohort)
         names = {key: next(contig for contig, other in autosomes.items() if other == key) for key in used}
-        return frame, plan, found, names, notes, identity, pairs
+        return _Framed(
+            frame=frame, batches=batches, plan=plan, found=found, names=names, notes=notes, identity=identity, pairs=pairs
+        )  # fmt: skip
 
     def _usable(
         self, frame: Frame, runs: Sequence[tuple[str, int, int]], identity: str, work: WorkFolder | None
@@ -286,7 +318,7 @@ def pairs_among(cohort: Cohort, relatives: Relatives | None) -> tuple[pl.DataFra
         raise InputError(
             "relatives is a table of pairs and their kinship, as genassoc.kinship gives, or the path of one"
         )
-    return related_of(cohort.sample_ids, relatives, _RELATED)
+    return related_of(cohort.sample_ids, relatives, THIRD_DEGREE)
 
 
 def _with_factors(fitted: Fitted, cohort: Cohort, outcome: str, pairs: pl.DataFrame) -> Fitted:
@@ -430,9 +462,8 @@ def _notes_of_variants(frame: Frame, found: Variation, others: Mapping[str, int]
     return notes
 
 
-def _result(
-    cohort: Cohort, frame: Frame, found: Variation, fitted: Sequence[Fitted], names: Mapping[str, str], notes: list[str]
-) -> WholeGenomePredictions:
+def _result(cohort: Cohort, made: _Framed, fitted: Sequence[Fitted]) -> WholeGenomePredictions:
+    frame = made.frame
     outcome = OUTCOMES[frame.choices.outcome]
     failures = [*frame.failures, *(failure for part in fitted for failure in part.failures)]
     fits = {fit.name: (group, fit) for part in fitted for group, fit in part.fits}
@@ -448,7 +479,7 @@ def _result(
         values = np.full((len(frame.chromosomes), cohort.n_samples), np.nan, dtype=np.float32)
         values[:, group.samples] = fit.contributions
         contributions[name] = values
-    left_out = {"constant": found.constant}
+    left_out = {"constant": made.found.constant}
     for part in fitted[:1]:
         left_out |= part.left_out
     said = [note for part in fitted for note in part.notes]
@@ -461,7 +492,7 @@ def _result(
         for reason, values in left_out.items()
         if values.size and reason != "constant"
     ]
-    notes = list(dict.fromkeys([*cohort.notes, *frame.notes, *notes, *said]))
+    notes = list(dict.fromkeys([*cohort.notes, *frame.notes, *made.notes, *said]))
     for note in notes:
         logging.getLogger("genassoc").info(note)
     summary = _summary(order, fits, failures, frame)
@@ -469,7 +500,7 @@ def _result(
         sample_ids=tuple(str(name) for name in cohort.sample_ids),
         family_ids=_family_ids(cohort),
         traits=traits,
-        chromosomes=dict(names),
+        chromosomes=made.names,
         contributions=contributions,
         outcome=frame.choices.outcome,
         unit=outcome.unit,

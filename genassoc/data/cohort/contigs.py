@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from genassoc.data.store.store import GenotypeStore
 
 X, Y, XY, MT = "X", "Y", "XY", "MT"
+NOT_AUTOSOMES = (X, Y, XY, MT)
 _MT_LENGTHS = (16_569, 16_571)  # of the revised Cambridge sequence, and of the one before it (hg19's chrM)
 PAR_BEGINS = 10_001  # before it X has no pseudo-autosomal position, in any build of GRCh
 SHOWN = 6  # names in a note
@@ -243,6 +244,10 @@ class Contigs:
     def key(self, name: str) -> str:
         """A key that all contigs of one chromosome share; another contig has a key to itself."""
         return f"={bare_name(name)}" if self.many else (self.chromosomes.get(name) or name)
+
+    def autosomal(self, name: str) -> bool:
+        """Whether a contig is no X, Y or MT; contigs of unknown names are taken for autosomes."""
+        return self.chromosomes.get(name) not in NOT_AUTOSOMES
 
     def same(self, name: str) -> list[str]:
         """Contigs that mean the chromosome ``name``, however spelled; ``name`` itself first where it is one of them."""

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.lib.format import MAGIC_PREFIX
 
 from genassoc.data.block import GenotypeBlock, take_samples
-from genassoc.data.cohort.contigs import MT, XY, X, Y
 from genassoc.data.memory import show_memory
 from genassoc.data.phenotypes.kinship import Kinship, Scaling
 from genassoc.data.schema import HET, NOT_OBSERVED, working_variants
@@ -29,7 +28,6 @@ _ASYMMETRY = 1e-4  # of the largest entry: text of a few digits is not symmetric
 _PANEL = 1024  # rows of the matrix that a thread adds to at a time
 _PIECE = 512  # variants: their float32 products are added up in float64
 _LONGEST = 64  # bytes of a number in text, with its blanks
-_NOT_AUTOSOMES = (X, XY, Y, MT)
 
 
 def key_of(cohort: "Cohort", kinship: Kinship, contig: str) -> str:
@@ -68,8 +66,7 @@ def matrix_of(cohort: "Cohort", kinship: Kinship) -> Float64Array:
 
 def chromosome_key(cohort: "Cohort", contig: str) -> str:
     """The key of an autosome's contig; "" for X, Y and MT, whose variants tell relationships otherwise."""
-    name = cohort.contigs.chromosomes.get(contig)
-    return "" if name in _NOT_AUTOSOMES else (name or contig)
+    return (cohort.contigs.chromosomes.get(contig) or contig) if cohort.contigs.autosomal(contig) else ""
 
 
 def with_kinship(cohort: "Cohort", given: Given) -> "Cohort":

@@ -12,7 +12,7 @@ import numpy as np
 
 from genassoc.data.block import Block
 from genassoc.data.cohort.cohort import Cohort
-from genassoc.data.cohort.dosed_variants import autosomal_variants, dosage_notes
+from genassoc.data.cohort.dosed_variants import dosage_notes, variants_on
 from genassoc.data.cohort.kinship import matrix_of
 from genassoc.data.phenotypes.design import Kind
 from genassoc.data.phenotypes.kinship import Kinship, Scaling
@@ -127,7 +127,9 @@ class LinearMixed(Choices):
         )
         if kinship.scaling is None:
             return state
-        of_calls = [f"relationships: {note}" for note in dosage_notes(cohort, autosomal_variants(cohort))]
+        of_calls = [
+            f"relationships: {note}" for note in dosage_notes(cohort, variants_on(cohort, cohort.contigs.autosomal))
+        ]
         return replace(state, notes=(*state.notes, *of_calls))
 
     @by_genetic_model

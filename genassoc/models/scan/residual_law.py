@@ -315,35 +315,33 @@ def withhold(rows: dict[str, Array], at: Array) -> None:
     rows["method"][at], rows["code"][at] = METHOD[None], CODE["heavy_tails"]
 
 
+# Of a law whose spread varies with covariates, and of one with heavy tails: what is said, of linear and of mixed models.
+_NOTES = {
+    False: (
+        "the variance of the residuals of {name} depends on {which}: rows where t would reject too often take p from the "
+        "empirical distribution of the residuals (method spa); variance='robust' gives standard errors that allow for it",
+        "residuals of {name} have heavier tails than a normal distribution: rows with few carriers take p from the empirical "
+        "distribution of the residuals (method spa), which costs power; rank_normalise=True has more power",
+    ),
+    True: (
+        "the variance of what is left of {name} depends on {which}: standard errors of the mixed model do not allow for it; "
+        "rank_normalise=True, or the logarithm of the trait, may help",
+        "what covariates and relationships leave of {name} has heavier tails than a normal distribution: rows with few carriers take "
+        "p from its shape (method spa), which costs power; rank_normalise=True has more power",
+    ),
+}
+
+
 def law_notes(name: str, law: ResidualLaw | None, covariates: tuple[str, ...], *, mixed: bool = False) -> list[str]:
     """Notes on the residuals of a trait; of a ``mixed`` model what covariates and relationships leave."""
     if law is None:
         return []
+    varying, heavy = _NOTES[mixed]
     notes = []
-    if mixed:
-        if law.varying:
-            which = ", ".join(covariates[c] for c in law.varying)
-            notes.append(
-                f"the variance of what is left of {name} depends on {which}: standard errors of the mixed model do not allow for it; "
-                "rank_normalise=True, or the logarithm of the trait, may help"
-            )
-        if law.is_heavy:
-            notes.append(
-                f"what covariates and relationships leave of {name} has heavier tails than a normal distribution: rows with few carriers take "
-                "p from its shape (method spa), which costs power; rank_normalise=True has more power"
-            )
-        return notes
     if law.varying:
-        which = ", ".join(covariates[c] for c in law.varying)
-        notes.append(
-            f"the variance of the residuals of {name} depends on {which}: rows where t would reject too often take p from the "
-            "empirical distribution of the residuals (method spa); variance='robust' gives standard errors that allow for it"
-        )
+        notes.append(varying.format(name=name, which=", ".join(covariates[c] for c in law.varying)))
     if law.is_heavy:
-        notes.append(
-            f"residuals of {name} have heavier tails than a normal distribution: rows with few carriers take p from the empirical "
-            "distribution of the residuals (method spa), which costs power; rank_normalise=True has more power"
-        )
+        notes.append(heavy.format(name=name))
     return notes
 
 
