@@ -343,7 +343,7 @@ def _in_memory(job: SumsJob[State, Sums], executor: Executor, progress: Progress
         def do(task: Task) -> Sums | None:
             return job.sums(state, task)[0]
 
-        for sums in in_order(do, job.plan, executor, progress, label=_label(job)):
+        for sums in in_order(do, job.plan.tasks, executor, progress, label=_label(job)):
             if sums is not None:
                 yield sums
 

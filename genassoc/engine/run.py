@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -18,6 +19,7 @@ from genassoc.errors import GenassocError, PlanError
 from genassoc.progress import Progress
 
 LABEL = "testing"
+Item = TypeVar("Item")
 Made = TypeVar("Made")
 
 
@@ -109,32 +111,35 @@ def run(
 
 
 def in_order(
-    do: Callable[[Task], Made],
-    plan: Plan,
+    do: Callable[[Item], Made],
+    items: Sequence[Item],
     executor: Executor,
     progress: Progress,
     *,
     label: str,
     unit: str = "variants",
+    size: Callable[[Item], int] = attrgetter("n_variants"),
 ) -> Iterator[Made]:
-    """What ``do`` gives of each task, in the order of the tasks; what is ready early waits in memory, and nothing is kept on a disk.
+    """What ``do`` gives of each item, in their order; what is ready early waits in memory, and nothing is kept on a disk.
 
     Parameters
     ----------
+    items : sequence
+        Tasks, or others whose ``size`` is told.
     label, unit : str
-        What people are told that is done, and what tasks are runs of.
+        What people are told that is done, and what sizes are numbers of.
     """
     waiting: dict[int, Made] = {}
     following = 0
 
-    def with_task(task: Task) -> tuple[Task, Made]:
-        return task, do(task)
+    def numbered(at: tuple[int, Item]) -> tuple[int, Made]:
+        return at[0], do(at[1])
 
-    progress.begin(label, plan.n_variants, unit)
+    progress.begin(label, sum(map(size, items)), unit)
     try:
-        for task, made in executor.map(with_task, plan.tasks):
-            progress.advance(task.n_variants)
-            waiting[task.index] = made
+        for number, made in executor.map(numbered, tuple(enumerate(items))):
+            progress.advance(size(items[number]))
+            waiting[number] = made
             while following in waiting:
                 yield waiting.pop(following)
                 following += 1

@@ -27,5 +27,5 @@ def over_blocks(
     def do(task: Task) -> list[Any]:
         return [function(start, stop) for start, stop in task.blocks(step)]
 
-    made = in_order(do, plan, executor or Threads(), progress or Silent(), label=label)
+    made = in_order(do, plan.tasks, executor or Threads(), progress or Silent(), label=label)
     return [value for values in made for value in values]

@@ -24,6 +24,7 @@ from genassoc.data.cohort.kinship import Given
 from genassoc.data.forks import check_not_forked
 from genassoc.data.phenotypes.kinship import Scaling
 from genassoc.engine.executors import Executor, Serial, Threads, single_threaded_blas
+from genassoc.engine.run import in_order
 from genassoc.errors import GenassocError, InputError, PhenotypeError
 from genassoc.models.mixed.model import LinearMixed
 from genassoc.progress import Progress, Silent
@@ -220,25 +221,18 @@ class _Passes:
 
     def one(self, probes: Probes, label: str) -> tuple[list[Moments], Float64Array]:
         """The moments of each group, and the sum of z z'y of all (n, T), added up in the order of the groups."""
-        waiting: dict[int, tuple[Moments, Float64Array]] = {}
         moments: list[Moments] = []
         of_y = np.zeros(probes.y.shape)
 
-        def do(number: int) -> tuple[int, tuple[Moments, Float64Array]]:
-            return number, moments_of(self.cohort, probes, self.groups[number], self.maf)
+        def do(group: tuple[tuple[int, int], ...]) -> tuple[Moments, Float64Array]:
+            return moments_of(self.cohort, probes, group, self.maf)
 
-        self.shown.begin(label, len(self.groups), "groups of variants")
-        try:
-            with single_threaded_blas():
-                for number, found in self.workers.map(do, range(len(self.groups))):
-                    waiting[number] = found
-                    while len(moments) in waiting:
-                        of_group, part = waiting.pop(len(moments))
-                        moments.append(of_group)
-                        of_y += part
-                    self.shown.advance(1)
-        finally:
-            self.shown.end()
+        with single_threaded_blas():
+            for of_group, part in in_order(
+                do, self.groups, self.workers, self.shown, label=label, unit="groups of variants", size=lambda _: 1
+            ):
+                moments.append(of_group)
+                of_y += part
         return moments, of_y
 
 

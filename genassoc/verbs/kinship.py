@@ -190,7 +190,7 @@ def kinship(
             return job.do(state, task).rows
 
         with single_threaded_blas():
-            made = in_order(rows, plan, executor or Threads(), progress or Silent(), label=_LABEL, unit="samples")
+            made = in_order(rows, plan.tasks, executor or Threads(), progress or Silent(), label=_LABEL, unit="samples")
             table = pl.concat(made)
     for note in found.notes[1:]:
         warnings.warn(note, KinshipWarning, stacklevel=2)
@@ -364,7 +364,7 @@ def _read_calls(
     with contextlib.ExitStack() as stack:
         stream = None if file is None else stack.enter_context(replacing(file, private=True))
         tiler = Tiler(cohort.n_samples, stream)
-        for blocks, tally in in_order(do, plan, executor, progress, label="reading"):
+        for blocks, tally in in_order(do, plan.tasks, executor, progress, label="reading"):
             counts += tally
             for block in blocks:
                 tiler.put(block)

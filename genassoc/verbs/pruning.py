@@ -212,7 +212,7 @@ def _done(
     """Numbers of the variants that are kept, ascending, and what became of the others."""
     if work is None:
         state = job.prepare()
-        made = [*in_order(lambda task: job.do(state, task), plan, executor, progress, label=_LABEL)]
+        made = [*in_order(lambda task: job.do(state, task), plan.tasks, executor, progress, label=_LABEL)]
         return np.concatenate([output.rows["number"].to_numpy() for output in made]), sum(
             (output.counts for output in made), Counts()
         )
