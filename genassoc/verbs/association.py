@@ -32,7 +32,7 @@ from genassoc.progress import Progress
 from genassoc.provenance import Recorder
 from genassoc.results import Results
 from genassoc.verbs.arguments import check_cohort, check_model
-from genassoc.verbs.inflation import inflation_notes
+from genassoc.verbs.inflation import record_inflation
 from genassoc.verbs.options import DEFAULT, RunOptions
 from genassoc.verbs.relatedness import structure_of
 from genassoc.verbs.relationships import computed, related
@@ -243,10 +243,8 @@ def associate_to_file(
     )  # fmt: skip
     results = Results(out, record, cohort).vouched(merged.digest)
     if options.relatedness:
-        for note in inflation_notes(results, cohort, model):
+        for note in record_inflation(results, merged.digest, cohort, model):
             warnings.warn(note, StructureWarning, stacklevel=3)
-            record["notes"].append(note)
-            write_record(out, record, merged.digest)
     return _audited(results, merged.digest, cohort, options.audit)
 
 

@@ -8,6 +8,8 @@ import numpy as np
 import polars as pl
 
 from genassoc.data.cohort.cohort import Cohort
+from genassoc.data.integrity import FileDigest
+from genassoc.data.sidecar import write_record
 from genassoc.models.base import AssociationModel
 from genassoc.models.registry import kind_of
 from genassoc.results import Results
@@ -53,6 +55,16 @@ def inflation_notes(results: Results, cohort: Cohort, model: AssociationModel) -
             "(genassoc step1) accounts for both; so do many causal variants, which is no fault"
         )
     yield f"lambda_GC above what chance gives: {shown}: {way}"
+
+
+def record_inflation(results: Results, digest: FileDigest, cohort: Cohort, model: AssociationModel) -> list[str]:
+    """`inflation_notes`, kept in the record of results in a file of this digest too."""
+    notes = [*inflation_notes(results, cohort, model)]
+    if notes:
+        assert results.path is not None
+        results.provenance["notes"] += notes
+        write_record(results.path, results.provenance, digest)
+    return notes
 
 
 def _quantile(p: float) -> float:

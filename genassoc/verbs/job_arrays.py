@@ -26,7 +26,7 @@ from genassoc.verbs.association import association_job, plan_association
 from genassoc.verbs.config import Config
 from genassoc.verbs.estimate import estimate
 from genassoc.verbs.from_config import converted, make_cohort, make_model, make_store
-from genassoc.verbs.inflation import inflation_notes
+from genassoc.verbs.inflation import record_inflation
 from genassoc.verbs.options import DEFAULT, RunOptions
 from genassoc.verbs.relatedness import structure_of
 from genassoc.verbs.run_record import (
@@ -214,10 +214,7 @@ def merge_parts(work: Path, out: Path, options: RunOptions = DEFAULT) -> tuple[M
         merged = merge(folder, plan, config.out, seal, for_spreadsheets=for_spreadsheets)
     results = Results(merged.path, record).vouched(merged.digest)
     if options.relatedness:
-        told = [*inflation_notes(results, cohort, model)]
-        options.say(told)
-        record["notes"] += told
-        write_record(merged.path, record, merged.digest)
+        options.say(record_inflation(results, merged.digest, cohort, model))
     if options.audit:
         results.provenance = audited(record, results, cohort, record["parameters"]["model"], options.audit)
         write_record(merged.path, results.provenance, merged.digest)
