@@ -13,9 +13,11 @@ from genassoc.models.base import AssociationModel
 from genassoc.models.scan.genome import Scan, ScanState, halved_in_males
 from genassoc.models.sets.burden import CohortCounts, Members
 from genassoc.models.sets.choices import ChosenSets, SetChoices
-from genassoc.models.sets.columns import CODE, METHOD, N_TOP, Columns, Markers, empty_rows, score_rows, weight_of
-from genassoc.models.sets.stand_ins import acat, set_nulls
+from genassoc.models.sets.columns import CODE, METHOD, Columns, Markers, empty_rows, weight_of
+from genassoc.models.sets.null import set_nulls
+from genassoc.models.sets.score_tests import N_TOP, ScoreTests
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
+from genassoc.stats.cauchy import acat
 
 ALL_MASKS = -1  # of rows that combine the p of a set
 _WITHOUT = ("burden", "skat")  # tests that are done again without each variant
@@ -128,8 +130,9 @@ class SetTests:
         units = [unit for one in found for unit in self._units(*one, counts, usable)]
         distinct, of_unit = _distinct(units)
         members = Members.of([units[u].rows for u in distinct])
+        numbers = np.array([units[u].number for u in distinct], np.int64)
         weights = self._weights(found, members.rows, counts)
-        made, top, names, collapsed = self._columns(state, Columns(block, counts, members, weights), samples)
+        made, top, names, collapsed = self._columns(state, Columns(block, counts, members, weights), samples, numbers)
         tested = np.zeros(block.n_variants, bool)
         tested[members.rows] = True
         rows, top = self._rows(state, units, of_unit, made, top, names)
@@ -172,11 +175,11 @@ class SetTests:
         return of_row[rows]
 
     def _columns(
-        self, state: ScanState, columns: Columns, samples: tuple[Int64Array, Any]
+        self, state: ScanState, columns: Columns, samples: tuple[Int64Array, Any], numbers: Int64Array
     ) -> tuple[dict[str, Array], Int64Array, tuple[str, ...], tuple[int, ...]]:
         """Rows (D, T, K) of distinct columns, what weighs most in them, the K names of tests, variants of the columns of very rare ones."""
         choices, tests = self.choices, self.choices.tests or ()
-        D, T = len(columns.members), len(state.traits)
+        members, D, T = columns.members, len(columns.members), len(state.traits)
         burdens: dict[str, Array] = {}
         names: tuple[str, ...] = ()
         if "burden" in tests:
@@ -194,14 +197,28 @@ class SetTests:
             shown: Block = markers.block
             if on_x and getattr(self.model, "male_x_dosage", 2) == 1:
                 shown = halved_in_males(shown, state.males)
-            single = self._single(state, markers.block) if "acatv" in by_scores else None
-            scored, top = score_rows(columns, markers, state, nulls, by_scores, single, shown)
+            scored, top = ScoreTests(
+                by_scores, markers, numbers, [members[d] for d in range(D)], shown, samples,
+                self._single(state, markers.block) if by_scores else None,
+                self._known_burden(markers, burdens, columns), str(getattr(self.model, "outcome", "")),
+            ).rows(nulls, T)  # fmt: skip
+            scored = {name: values[:, :, : len(by_scores) or 1] for name, values in scored.items()}
             collapsed = markers.collapsed
             for name, values in scored.items():
-                made[name][:, :, len(names) :] = values
-                if name in ("mac", "n_carriers", "n_carriers_cases") and by_scores:
+                if by_scores:
+                    made[name][:, :, len(names) :] = values
+                if name in ("mac", "n_carriers", "n_carriers_cases"):
                     made[name][:, :, : len(names)] = values[:, :, :1]
         return made, top, (*names, *by_scores), collapsed
+
+    def _known_burden(self, markers: Markers, burdens: dict[str, Array], columns: Columns) -> Float64Array | None:
+        """-log10 p (D, T) of the weighted sum of the markers, where the burden that is tested is that sum."""
+        if not burdens or self.choices.burden != "sum":
+            return None
+        p = burdens["neg_log_10_p_value"][:, :, 0].copy()
+        V = columns.block.n_variants
+        p[[bool((rows >= V).any()) for rows in markers.lists]] = np.nan
+        return p
 
     def _single(self, state: ScanState, block: Block) -> Float64Array:
         """-log10 p (V, T) of each variant by itself, however rare."""

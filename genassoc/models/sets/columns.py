@@ -1,6 +1,6 @@
 """What is computed of each distinct column of variants (a set, a mask, a bin), for every trait and test; units that are alike share it."""
 
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,18 +11,14 @@ from genassoc.models.base import CODES, METHODS, AssociationModel
 from genassoc.models.scan.genome import Scan, ScanState
 from genassoc.models.sets.burden import CohortCounts, Members, carried, most_copies, weighted_sums, with_rows
 from genassoc.models.sets.choices import SetChoices
-from genassoc.models.sets.stand_ins import acat, set_scores, skat, skat_o
 from genassoc.shapes import Array, Float64Array, Int64Array
 
-SET_METHODS: tuple[str | None, ...] = (*METHODS, "davies", "saddlepoint", "liu", "cauchy")
+SET_METHODS: tuple[str | None, ...] = (*METHODS, "inversion", "kuonen", "liu", "cauchy", "integral", "exact_set", "adjusted")
 SET_CODES: tuple[str | None, ...] = (*CODES, "no_variants")
 METHOD = {name: number for number, name in enumerate(SET_METHODS)}
 CODE = {name: number for number, name in enumerate(SET_CODES)}
-N_TOP = 3
-LEAST_CARRIERS, LEAST_EVENTS = 10, 20  # below which only the burden is tested, by the laws of its family
 COLUMN_BYTES = 64 * 2**20  # of pseudo-variants that are held at a time
 FLOATS = ("beta", "standard_error", "statistic", "neg_log_10_p_value")
-_BY_SCORES = ("skat", "skato", "acatv")
 
 
 def empty_rows(shape: tuple[int, ...]) -> dict[str, Array]:
@@ -38,10 +34,8 @@ def weight_of(maf: Float64Array, choices: SetChoices) -> Float64Array:
     if shape is None:
         return np.ones_like(maf)
     a, b = shape
-    from math import lgamma
-
     with np.errstate(divide="ignore"):
-        log = lgamma(a + b) - lgamma(a) - lgamma(b) + (a - 1) * np.log(maf) + (b - 1) * np.log1p(-maf)
+        log = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + (a - 1) * np.log(maf) + (b - 1) * np.log1p(-maf)
     return np.asarray(np.exp(log))
 
 
@@ -162,58 +156,3 @@ class Markers:
             if np.isnan(own[-1:]).any():
                 own[-1] = by_frequency[lists[d][-1]]
         return cls(block, counts, tuple(lists), tuple(weights), tuple(rows.size for rows in together))
-
-
-def score_rows(
-    columns: Columns,
-    markers: Markers,
-    state: ScanState,
-    nulls: Sequence[Any],
-    tests: tuple[str, ...],
-    single: Float64Array | None,
-    shown: Block,
-) -> tuple[dict[str, Array], Int64Array]:
-    """Rows (D, T, K) of tests from scores, and the rows of ``markers.block`` that weigh most in them (D, T, 3).
-
-    ``single`` (V + E, T): -log10 p of each row by itself, where "acatv" is among the tests; ``shown``: the block as scores count it.
-    """
-    D, T, K = len(columns.members), len(state.traits), len(tests)
-    made = empty_rows((D, T, K))
-    top = np.full((D, T, N_TOP), -1, np.int64)
-    for null in nulls:
-        t = np.array(null.traits)
-        for d in range(D):
-            rows, w = markers.lists[d], markers.weights[d]
-            s = set_scores(null, shown, markers.counts.flipped, rows, columns.members[d])
-            made["mac"][d, t] = s.mac.sum()
-            made["n"][d, t] = null.n
-            made["n_carriers"][d, t] = s.n_carriers
-            if null.events.size:
-                made["n_carriers_cases"][d, t] = s.event_carriers
-            code = null.failure or _too_few(null, s)
-            if null.failure is None:
-                share = (w * s.U) ** 2
-                order = np.argsort(-share, axis=1, kind="stable")[:, :N_TOP]
-                top[d, t, : order.shape[1]] = rows[order]
-            for k, test in enumerate(tests):
-                if code is not None:
-                    made["code"][d, t, k] = CODE[code]
-                    continue
-                if test == "acatv":
-                    assert single is not None
-                    of_variant = w**2 * markers.counts.maf[rows] * (1 - markers.counts.maf[rows])
-                    made["neg_log_10_p_value"][d, t, k] = acat(single[np.ix_(rows, t)].T, of_variant)
-                    made["method"][d, t, k] = METHOD["cauchy"]
-                    continue
-                tested = (skat if test == "skat" else skat_o)(s.U, s.V, null.scale, w)
-                made["statistic"][d, t, k] = tested.statistic
-                made["neg_log_10_p_value"][d, t, k] = tested.neg_log_10_p
-                made["method"][d, t, k] = [METHOD[name] for name in tested.method]
-    return made, top
-
-
-def _too_few(null: Any, scores: Any) -> str | None:
-    """Why a column is not tested by its variants."""
-    if scores.n_carriers < LEAST_CARRIERS:
-        return "too_few_carriers"
-    return "too_few_events" if null.events.size and null.events.size < LEAST_EVENTS else None
