@@ -2,69 +2,23 @@
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.forks import check_not_forked
 from genassoc.engine.executors import Executor
-from genassoc.errors import InputError, PlanError
 from genassoc.models.base import AssociationModel
-from genassoc.models.sets.choices import ChosenSets, SetChoices
+from genassoc.models.sets.choices import SetChoices
 from genassoc.progress import Progress
 from genassoc.results import SetResults
 from genassoc.verbs.arguments import check_cohort, check_model
 from genassoc.verbs.association import associate_to_file, cohort_for
 from genassoc.verbs.options import RunOptions
+from genassoc.verbs.set_plans import with_sets
 
 if TYPE_CHECKING:
     from genassoc.data.cohort.offset_tables import Given
-
-
-def with_sets(cohort: Cohort, model: AssociationModel, sets: Any, choices: SetChoices, source: str = "") -> Cohort:
-    """The cohort with sets that are tested in place of single variants.
-
-    Parameters
-    ----------
-    sets : VariantSets, MatchedSets, or path
-    choices : SetChoices
-
-    Raises
-    ------
-    PlanError
-        The sets, the choices and the model do not go together, or no set has a variant in the store.
-    """
-    for name, plain in (("genetic_model", "additive"), ("alleles", "separate")):
-        value = getattr(model, name, plain)
-        if value != plain:
-            raise PlanError(f"sets of variants are tested with {name}='{plain}', not '{value}': leave it out.")
-    try:
-        choices = choices.for_model(model)
-    except ValueError as error:
-        raise PlanError(f"{error}.") from error
-    matched = _matched(sets, cohort)
-    if not len(matched.ids):
-        raise PlanError(f"no set has a variant in the store, so that there is nothing to test: {'; '.join(matched.notes) or 'the sets are empty'}.")
-    chosen = ChosenSets(matched, choices, source or str(getattr(matched, "source", "")))
-    _ = chosen.weights  # which refuses those that are not there
-    notes = tuple(note for note in matched.lines() if note not in cohort.notes)
-    return replace(cohort, sets=chosen, notes=(*cohort.notes, *notes))
-
-
-def _matched(sets: Any, cohort: Cohort) -> Any:
-    """Sets as numbers of the cohort's store."""
-    from genassoc.data.sets.matched import MatchedSets, match_sets
-    from genassoc.data.sets.variant_sets import VariantSets
-    from genassoc.verbs.sets import read_sets
-
-    if isinstance(sets, MatchedSets):
-        if sets.store_fingerprint != cohort.store.fingerprint:
-            raise InputError("the sets were matched to another store: give the sets themselves, as read_sets gives them.")
-        return sets
-    if not isinstance(sets, VariantSets):
-        sets = read_sets(sets)
-    return match_sets(sets, cohort)
 
 
 def associate_sets(
