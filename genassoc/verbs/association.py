@@ -34,7 +34,6 @@ from genassoc.progress import Progress
 from genassoc.provenance import Recorder
 from genassoc.results import Results
 from genassoc.verbs.arguments import check_cohort, check_model
-from genassoc.verbs.set_plans import members_of, plan_sets, results_of, rows_of_variant
 from genassoc.verbs.inflation import record_inflation
 from genassoc.verbs.options import DEFAULT, RunOptions
 from genassoc.verbs.relatedness import structure_of
@@ -49,6 +48,7 @@ from genassoc.verbs.run_record import (
     there_already,
     warn_of_columns,
 )
+from genassoc.verbs.set_plans import members_of, plan_sets, results_of, rows_of_variant
 
 if TYPE_CHECKING:
     from genassoc.data.cohort.kinship import Given as KinshipGiven
@@ -109,7 +109,7 @@ def association_job(
         state = analysis.prepare(whole)
     _check_enough_samples(cohort, model, state)
     if isinstance(analysis, SetTests):
-        return GeneSetJob(cohort, analysis, plan.block_variants, state, members_of(cohort))  # type: ignore[arg-type]
+        return GeneSetJob(cohort, analysis, plan.block_variants, state, members_of(cohort))
     scan = analysis
     if not plan.largest_set:
         # A block of each kind has costs of its own, as tables of a product: of dosages several chunks are taken together.
