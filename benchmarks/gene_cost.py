@@ -42,7 +42,13 @@ def make(folder: Path, n_samples: int, n_genes: int, n_traits: int, max_frequenc
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     made = ga.simulate_genes(
-        n_samples, n_genes, PER_GENE, max_frequency=max_frequency, n_chromosomes=min(22, n_genes), missing_rate=0.0005, seed=SEED
+        n_samples,
+        n_genes,
+        PER_GENE,
+        max_frequency=max_frequency,
+        n_chromosomes=min(22, n_genes),
+        missing_rate=0.0005,
+        seed=SEED,
     )
     store = made.write_store(folder / "cohort.zarr")
     ga.export(store, folder / "cohort.bed")
@@ -101,7 +107,9 @@ def costs(commands: dict[str, str], repeats: int) -> dict[str, measure.Usage]:
             if repeat or repeats == 0:
                 runs[name].append(usage)
     return {
-        name: measure.Usage(*(statistics.median(getattr(one, part) for one in found) for part in ("wall", "cpu", "peak")))
+        name: measure.Usage(
+            *(statistics.median(getattr(one, part) for one in found) for part in ("wall", "cpu", "peak"))
+        )
         for name, found in runs.items()
     }
 
@@ -123,7 +131,9 @@ def disagreement(folder: Path, result: str, other: str) -> tuple[float, float, i
 def compare(folder: Path, size: tuple[int, int], traits: list[int], repeats: int) -> bool:
     """Print a table for each number of traits; whether everything agreed."""
     alleles = make(folder, *size, max(traits))
-    print(f"{size[0]:,} samples, {size[1] * PER_GENE:,} variants in {size[1]:,} genes, {alleles:,} rare alleles; one thread")
+    print(
+        f"{size[0]:,} samples, {size[1] * PER_GENE:,} variants in {size[1]:,} genes, {alleles:,} rare alleles; one thread"
+    )
     print(f"{'':34}{'CPU s':>8}{'wall s':>8}{'MB':>7}")
     agreed = True
     for T in traits:

@@ -67,7 +67,16 @@ def main(folder: Path, traits: list[str], covariates: list[str], max_maf: float,
         z = U.sum(axis=0) / np.sqrt(V.sum() * variance)
         p_burden = stats.chi2.sf(z**2, 1)
         for t, trait in enumerate(traits):
-            lines.append((gene, trait, int(rare.sum()), Q[t], -np.log10(max(p_skat[t], 1e-300)), -np.log10(max(p_burden[t], 1e-300))))
+            lines.append(
+                (
+                    gene,
+                    trait,
+                    int(rare.sum()),
+                    Q[t],
+                    -np.log10(max(p_skat[t], 1e-300)),
+                    -np.log10(max(p_burden[t], 1e-300)),
+                )
+            )
     names = ["set_id", "trait", "n_variants", "statistic", "neg_log_10_p_value", "neg_log_10_p_burden"]
     pl.DataFrame(lines, schema=names, orient="row").write_csv(out, separator="\t")
 
