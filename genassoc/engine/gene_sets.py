@@ -1,6 +1,6 @@
 """Tests of sets of variants as a job: neighbouring sets read together, one table of rows a task."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ from genassoc.data.block import X_OUTSIDE_PAR, Block, GenotypeBlock, places_of
 from genassoc.data.cohort.contigs import shown
 from genassoc.data.cohort.kinds import together
 from genassoc.data.result_table import SET_SCHEMA
-from genassoc.engine.job import Counts, TaskOutput
+from genassoc.engine.job import MISSING_CALLS, Counts, TaskOutput
 from genassoc.engine.plan import Task
 from genassoc.engine.sets import WholeSets
 from genassoc.models.scan.genome import ScanState
@@ -20,14 +20,7 @@ from genassoc.models.sets.choices import SetChoices
 from genassoc.models.sets.columns import SET_CODES, SET_METHODS
 from genassoc.shapes import Int64Array
 
-MISSING_CALLS = "missing calls of tested variants"  # counted in `Counts.refused`
 _NUMBER = "\0set"  # a column that no table has
-
-
-def missing_notes(refused: Mapping[str, int]) -> list[str]:
-    """How many calls of tested variants are missing, in words."""
-    n = refused.get(MISSING_CALLS, 0)
-    return [f"{n:,} calls of tested variants are missing: each counts as the mean of its variant"] if n else []
 
 
 @dataclass(frozen=True)

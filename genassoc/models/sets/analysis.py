@@ -1,5 +1,6 @@
 """The tests of sets of variants: pseudo-variants through the scan, scores and their covariance, laws; put together into rows."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,6 +24,7 @@ from genassoc.stats.cauchy import acat
 ALL_MASKS = -1  # of rows that combine the p of a set
 _WITHOUT = ("burden", "skat")  # tests that are done again without each variant
 WITHOUT = ":without"
+TELLING = -math.log10(0.05)  # -log10 p from which the families correct score tests
 _NORMAL = [METHOD[name] for name in ("score", "score_approx", "t")]
 
 
@@ -255,6 +257,7 @@ class SetTests:
         if not burdens or self.choices.burden != "sum":
             return None
         p = burdens["neg_log_10_p_value"][:, :, 0].copy()
+        p[~_corrected(burdens["method"][:, :, 0], p)] = np.nan
         V = columns.block.n_variants
         p[[bool((rows >= V).any()) for rows in markers.lists]] = np.nan
         return p
@@ -266,7 +269,7 @@ class SetTests:
         p = np.asarray(columns["neg_log_10_p_value"])
         if not self.choices.calibrated:
             return p, None
-        return p, ~np.isin(columns["method"], _NORMAL) & np.isfinite(p)
+        return p, _corrected(columns["method"], p)
 
     def _rows(
         self,
@@ -358,6 +361,12 @@ class SetTests:
             "trait": np.tile(np.arange(T), S), "test": np.full(n, len(names)), "left_out": np.full(n, -1),
             "n_variants": np.full(n, -1),
         }  # fmt: skip
+
+
+def _corrected(method: Array, p: Float64Array) -> BoolArray:
+    """Where a p is of another law than that of normal scores, and small enough to tell a variance by: near 1 it tells none."""
+    with np.errstate(invalid="ignore"):
+        return ~np.isin(method, _NORMAL) & (p > TELLING)
 
 
 def least_mac(model: AssociationModel) -> float:
