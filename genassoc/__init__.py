@@ -49,9 +49,11 @@ if TYPE_CHECKING:
     from genassoc.models.poisson.model import Poisson as Poisson
     from genassoc.provenance import genassoc_version
     from genassoc.results import Results as Results
+    from genassoc.results import SetResults as SetResults
     from genassoc.simulate import SimulatedTrait as SimulatedTrait
     from genassoc.simulate import simulate_cohort as simulate_cohort
     from genassoc.simulate import simulate_families as simulate_families
+    from genassoc.simulate import simulate_genes as simulate_genes
     from genassoc.verbs.adjustment import adjust as adjust
     from genassoc.verbs.arrays import to_allel as to_allel
     from genassoc.verbs.arrays import to_dask as to_dask
@@ -61,6 +63,7 @@ if TYPE_CHECKING:
     from genassoc.verbs.components import pca as pca
     from genassoc.verbs.demonstration import demo as demo
     from genassoc.verbs.exports import export as export
+    from genassoc.verbs.gene_sets import associate_sets as associate_sets
     from genassoc.verbs.heritability import heritability as heritability
     from genassoc.verbs.kinship import kinship as kinship
     from genassoc.verbs.permutation import permute as permute
@@ -110,6 +113,7 @@ _NAMES = {
     "NegativeBinomial": "genassoc.models.negative_binomial.model",
     "Poisson": "genassoc.models.poisson.model",
     "Results": "genassoc.results",
+    "SetResults": "genassoc.results",
     "ReusedWarning": "genassoc.errors",
     "SampleMismatchError": "genassoc.errors",
     "Serial": "genassoc.engine.executors",
@@ -123,6 +127,7 @@ _NAMES = {
     "adjust": "genassoc.verbs.adjustment",
     "associate": "genassoc.verbs.association",
     "associate_predictors": "genassoc.verbs.predictors",
+    "associate_sets": "genassoc.verbs.gene_sets",
     "calibrate": "genassoc.verbs.calibration",
     "check_heterozygosity": "genassoc.verbs.sample_checks",
     "check_sex": "genassoc.verbs.sample_checks",
@@ -145,6 +150,7 @@ _NAMES = {
     "SimulatedTrait": "genassoc.simulate",
     "simulate_cohort": "genassoc.simulate",
     "simulate_families": "genassoc.simulate",
+    "simulate_genes": "genassoc.simulate",
     "to_allel": "genassoc.verbs.arrays",
     "to_dask": "genassoc.verbs.arrays",
     "variant_qc": "genassoc.verbs.quality",
