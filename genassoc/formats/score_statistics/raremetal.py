@@ -16,7 +16,7 @@ RAREMETALWORKER 4.15's own test files (github.com/statgen/raremetal).
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -222,7 +222,7 @@ def _scores(path: Path) -> tuple[pl.DataFrame, dict[str, int]]:
 
 
 def read_raremetal(
-    path: Path, wanted: Mapping[Key, tuple[int, int]] | None = None, name: str | None = None
+    path: Path, reach_of: Callable[[pl.DataFrame], Mapping[int, tuple[int, int]]] | None = None, name: str | None = None
 ) -> ScoreText:
     """Read a table of scores, and the covariances beside it.
 
@@ -230,9 +230,9 @@ def read_raremetal(
     ----------
     path : Path
         Of the scores; its ending says where the covariances are (`PAIRS`).
-    wanted : mapping, optional
-        (chromosome, position, REF, ALT) as the file spells them -> first and last position of the sets that have the variant:
-        covariances are kept within these, of such variants.
+    reach_of : callable, optional
+        Given the variants, says which of them (by number) are in a set, and the first and last position of their sets: covariances
+        are kept within these, of such variants. All are kept where it is not given.
     name : str, optional
         Of the cohort.
 
@@ -248,8 +248,7 @@ def read_raremetal(
     variants, skipped = _scores(path)
     polymorphic = np.flatnonzero(variants["score_sd"].to_numpy() > 0)
     chromosomes, positions = variants["chromosome"].to_list(), variants["base_pair_location"].to_list()
-    keys = list(zip(chromosomes, positions, variants["other_allele"], variants["effect_allele"]))
-    reach = {k: wanted[key] for k, key in enumerate(keys) if key in wanted} if wanted is not None else None
+    reach = None if reach_of is None else reach_of(variants)
     numbers: dict[tuple[str, int], list[int]] = {}
     for k in polymorphic:
         numbers.setdefault((chromosomes[k], positions[k]), []).append(int(k))

@@ -156,7 +156,7 @@ def write_scores(
         out = ParquetFile(digests[0])
         any_yet = False
         for frame in frames:
-            kept = with_carriers(frame, min_carriers)
+            kept = with_carriers(frame.select(SCORE_SCHEMA.keys()).cast(dict(SCORE_SCHEMA)), min_carriers)  # type: ignore[arg-type]
             counts["rows"] += kept.height
             counts["left_out"] += frame.height - kept.height
             if kept.height or not any_yet:
