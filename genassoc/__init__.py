@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from genassoc.simulate import SimulatedTrait as SimulatedTrait
     from genassoc.simulate import simulate_cohort as simulate_cohort
     from genassoc.simulate import simulate_families as simulate_families
+    from genassoc.simulate import simulate_genes as simulate_genes
     from genassoc.verbs.adjustment import adjust as adjust
     from genassoc.verbs.arrays import to_allel as to_allel
     from genassoc.verbs.arrays import to_dask as to_dask
@@ -137,6 +138,7 @@ _NAMES = {
     "SimulatedTrait": "genassoc.simulate",
     "simulate_cohort": "genassoc.simulate",
     "simulate_families": "genassoc.simulate",
+    "simulate_genes": "genassoc.simulate",
     "to_allel": "genassoc.verbs.arrays",
     "to_dask": "genassoc.verbs.arrays",
     "variant_qc": "genassoc.verbs.quality",

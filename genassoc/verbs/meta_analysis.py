@@ -226,7 +226,7 @@ def meta_to_file(
     named = None if sets is None else read_sets(sets, annotations, masks)
     try:
         return meta_sets(
-            files, named, trait=trait, tests=tests, weights=weights, max_maf=max_maf, collapse_below=collapse_below,  # type: ignore[arg-type]
+            files, named, trait=trait, tests=tests, weights=weights, max_maf=max_maf, collapse_below=collapse_below,
             absent=absent, out=out,
         )  # fmt: skip
     except ValueError as error:

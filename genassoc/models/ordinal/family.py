@@ -14,6 +14,7 @@ from genassoc.kernels.likelihoods.rows import Fits, Product, Scores
 from genassoc.models.scan.family import Asked, Family, Samples, Tails, Task, bounded_ratios, missing_at_random
 from genassoc.models.scan.information import EventSizes, sum_missing
 from genassoc.models.scan.screen import ScreenState, null_notes
+from genassoc.models.scan.set_null import SetNull
 from genassoc.models.scan.sums import GenotypeSums
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.information import (
@@ -94,6 +95,10 @@ class NullOrdinal(Family):
                 sums, genotypes.missing, self.block_D, levels, self.parameters, self.factor, scores
             )
         return scores
+
+    def set_null(self, trait: int) -> SetNull:
+        """Scores and weights, thresholds and covariates taken away by their expected information."""
+        return SetNull.of((trait,), self.columns, self.AQ, self.residual[:, None], self.weight, failure=self.failure)
 
     def fit(self, task: Task, asked: Asked) -> Fits:
         """Fit some rows on their unpacked calls."""

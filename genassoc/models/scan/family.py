@@ -20,6 +20,7 @@ from genassoc.models.base import CODE
 from genassoc.models.scan.information import sum_missing
 from genassoc.models.scan.product import minor_counts
 from genassoc.models.scan.rows import Rows
+from genassoc.models.scan.set_null import SetNull, no_set_null
 from genassoc.models.scan.sums import AlleleCounts, GenotypeSums
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
 from genassoc.stats.information import FEW_EVENTS
@@ -400,6 +401,10 @@ class Family(OfSamples, ABC):
         """The p of some variants from the distribution called ``name``."""
         raise TypeError(f"{type(self).__name__} has no law {name!r}")
 
+    def set_null(self, trait: int) -> SetNull:
+        """What the null of the model's ``trait`` says of sets of variants."""
+        raise no_set_null(type(self).__name__)
+
     def no_estimate(self, events: AlleleCounts | None, impute: bool) -> list[tuple[BoolArray, str]]:
         """More reasons (V,) for rows without an estimate, and their codes."""
         return []
@@ -565,3 +570,16 @@ class WeightedNull(Family):
         null = logistic_score.NullScores(self.WQ, self.Q, self.weight, self.residual)
         logistic_score.score_with_missing(sums, genotypes.missing, null, mean, impute, scores)
         return scores
+
+    def set_null(self, trait: int) -> SetNull:
+        """Scores and weights over the dispersion, the covariates taken away."""
+        return SetNull.of(
+            (trait,),
+            self.columns,
+            self.WQ,
+            self.residual[:, None],
+            self.weight,
+            scale=np.array([1.0 / self.dispersion]),
+            events=self.samples.events,
+            failure=self.failure,
+        )

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from genassoc.models.sets import tests as law
+from genassoc.models.sets.calibrated import LEAST_CARRIERS, LEAST_EVENTS
 from genassoc.models.sets.choices import SetChoices
-from genassoc.models.sets.columns import LEAST_CARRIERS, LEAST_EVENTS, weight_of
+from genassoc.models.sets.columns import weight_of
 from genassoc.shapes import Array, BoolArray, Float64Array
 from genassoc.stats.cauchy import acat
 from genassoc.stats.meta_analysis import Heterogeneity, heterogeneity
@@ -141,8 +142,8 @@ def too_few(pooled: Pooled) -> str | None:
         return "too_few_carriers"
     if pooled.n_events is None:
         return None
-    if pooled.n_events < LEAST_EVENTS:
-        return "too_few_events"
+    if min(pooled.n_events, pooled.n - pooled.n_events) < LEAST_EVENTS:
+        return "few_events"
     rarer = min(pooled.n_events, pooled.n - pooled.n_events) / max(pooled.n, 1)
     return "few_events" if not pooled.has_factors and carriers * rarer < LEAST_EXPECTED else None
 
