@@ -93,8 +93,6 @@ class Matched:
         NaN where the cohort has not the variant, or does not tell.
     n : int
     n_events : int or None
-    has_factors : bool
-        Whether any variant has a factor.
     """
 
     U: Float64Array
@@ -106,7 +104,6 @@ class Matched:
     n_event_carriers: Float64Array
     n: int
     n_events: int | None
-    has_factors: bool
 
 
 def keys_of(variants: pl.DataFrame, contigs: Contigs) -> list[Key]:
@@ -138,7 +135,7 @@ def set_variants(members: pl.DataFrame, contigs: Contigs, cohorts: Iterable[str]
         name = f"{chromosome}_{key[1]}_{key[2]}_{key[3]}"
         entry = here.setdefault(at, (name, set(), weight))
         if annotation is not None:
-            entry[1].add(annotation)
+            entry[1].update(annotation.split("&"))
     for set_id, here in by_set.items():
         order = sorted(here, key=lambda key: key[1])  # stable: alleles of one place as they came
         weights = [here[key][2] for key in order]
@@ -219,7 +216,7 @@ def _placed(one: SetStatistics, rows: Int64Array, at: Int64Array, sign: Float64A
     n, events = (max(one.variants[name].drop_nulls().to_list(), default=None) for name in ("n", "n_events"))
     return Matched(
         U, V, present, alleles, count, placed("n_carriers"), placed("n_event_carriers"), int(n or 0),
-        None if events is None else int(events), bool((one.factor != 1.0).any()),
+        None if events is None else int(events),
     )  # fmt: skip
 
 

@@ -36,8 +36,6 @@ class Pooled:
     n : int
     n_events : int or None
         None where a cohort does not tell, or the trait has none.
-    has_factors : bool
-        The variances were multiplied by factors that make the tails of few events right.
     """
 
     U: Float64Array
@@ -48,13 +46,12 @@ class Pooled:
     event_carriers: Float64Array
     n: int
     n_events: int | None
-    has_factors: bool = False
 
     def take(self, at: BoolArray) -> "Pooled":
         """Some of the variants."""
         return Pooled(
             self.U[:, at], self.V[:, at][:, :, at], self.mac[at], self.maf[at], self.n_carriers[at], self.event_carriers[at],
-            self.n, self.n_events, self.has_factors,
+            self.n, self.n_events,
         )  # fmt: skip
 
     def together(self, rare: BoolArray, weights: Float64Array, choices: SetChoices) -> tuple["Pooled", Float64Array]:
@@ -145,7 +142,7 @@ def too_few(pooled: Pooled) -> str | None:
     if min(pooled.n_events, pooled.n - pooled.n_events) < LEAST_EVENTS:
         return "few_events"
     rarer = min(pooled.n_events, pooled.n - pooled.n_events) / max(pooled.n, 1)
-    return "few_events" if not pooled.has_factors and carriers * rarer < LEAST_EXPECTED else None
+    return "few_events" if carriers * rarer < LEAST_EXPECTED else None
 
 
 def single_p(U: Float64Array, V: Float64Array) -> Float64Array:
