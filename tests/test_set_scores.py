@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from glm_cohort import MemoryCohort, calls
+from oracles import cox_sets
 from oracles import set_scores as oracle
 
 import genassoc as ga
@@ -114,7 +115,7 @@ def test_one_linear_predictor(kind):
     model = {
         "logistic": ga.Logistic(["d"], ["x", "z"]),
         "poisson": ga.Poisson(["c"], ["x", "z"], exposure="years"),
-        "poisson exact": ga.Poisson(["c"], ["x", "z"], exposure="years", dispersion="one"),
+        "poisson exact": ga.Poisson(["c"], ["x", "z"], exposure="years", dispersion="poisson"),
         "negative_binomial": ga.NegativeBinomial(["c"], ["x", "z"], exposure="years"),
     }[kind]
     cohort = cohort_of(offset, columns)
@@ -142,7 +143,7 @@ def test_ordered_levels():
 def test_hazards(choices):
     codes, offset, columns = data(7)
     model = ga.Cox("time", "event", ["x", "z"], **choices)
-    ((null, scores),) = scores_of(model, cohort_of(offset, columns), codes)
+    ((_, scores),) = scores_of(model, cohort_of(offset, columns), codes)
     keep, X, G = samples(columns, "time", codes)
     entry = columns["entry"][keep] if "entry" in choices else None
     strata = np.unique(columns["site"], return_inverse=True)[1][keep] if "strata" in choices else None
@@ -151,7 +152,9 @@ def test_hazards(choices):
     assert_same(
         scores,
         0,
-        *oracle.subtract_means(G, X[:, 1:], time, event, entry, strata, choices.get("ties") != "breslow", offset[keep]),
+        *cox_sets.subtract_means(
+            G, X[:, 1:], time, event, entry, strata, choices.get("ties") != "breslow", offset[keep]
+        ),
     )
     some = np.array([1, 5, 6, 11])
     ((_, part),) = scores_of(model, cohort_of(offset, columns), codes, some)
@@ -228,12 +231,13 @@ def test_refused_in_words():
 
 def test_a_trait_without_a_null():
     codes, _, columns = data(12)
-    columns["d"] = np.where(np.isnan(columns["d"]), np.nan, 1.0)
-    columns["flat"] = np.where(columns["x"] > 0, 1.0, 1.0)
-    columns["event"] = np.zeros(N)
+    columns["event"] = (np.arange(N) == np.flatnonzero(~np.isnan(columns["time"]))[0]) * 1.0
+    columns["perfect"] = 3 * columns["x"] - 2
     cohort = MemoryCohort(**columns)
-    ((null, scores),) = scores_of(ga.Logistic(["d"], ["x"], case_value="d=1"), cohort, codes)
-    assert null.failure == "n_too_small" and not scores.V.any()
+    ((null, scores),) = scores_of(ga.Cox("time", "event", ["x", "z"]), cohort, codes)
+    assert null.failure == "too_few_events" and not scores.V.any()
+    ((null, scores),) = scores_of(ga.Linear(["q2", "perfect"], ["x"]), cohort, codes)
+    assert np.isfinite(scores.U[0]).all() and np.isnan(scores.U[1]).all() and np.isnan(null.scale[1])
 
 
 @pytest.mark.kernel

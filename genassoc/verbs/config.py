@@ -59,7 +59,7 @@ _STEP1 = {
 }  # fmt: skip
 _SETS = {
     "path": str, "annotations": str, "masks": Names, "tests": list, "weights": str, "max_maf": Numbers, "singletons": bool, "burden": str,
-    "collapse_below": int, "leave_one_out": bool,
+    "collapse_below": int, "calibrated": bool, "leave_one_out": bool,
 }  # fmt: skip
 _SET_FILES = ("path", "annotations", "masks")
 _OUTPUT = {"path": str, "dialect": str, "metadata": dict, "for_spreadsheets": bool}

@@ -32,6 +32,7 @@ def associate_sets(
     singletons: bool = False,
     burden: str = "sum",
     collapse_below: int = 10,
+    calibrated: bool = True,
     leave_one_out: bool = False,
     offsets: "Given | None" = None,
     out: str | Path | None = None,
@@ -53,7 +54,7 @@ def associate_sets(
         ``interaction`` the burden alone is tested (rows "burden", "burden:E", "burden:joint_2df", ...).
     sets : VariantSets, MatchedSets, path or DataFrame
         As `read_sets` gives or takes them.
-    tests, weights, max_maf, singletons, burden, collapse_below, leave_one_out
+    tests, weights, max_maf, singletons, burden, collapse_below, calibrated, leave_one_out
         What is tested; see `genassoc.models.sets.choices.SetChoices`.
     offsets, out, executor, progress, restart, memory, for_spreadsheets, relatedness : optional
         As of `genassoc.associate`. A set is never cut: ``memory`` that the largest does not fit is refused.
@@ -76,7 +77,7 @@ def associate_sets(
     options = RunOptions(executor=executor, progress=progress, restart=restart, memory=memory, relatedness=relatedness)
     choices = SetChoices(
         tests=tests, weights=weights, max_maf=max_maf, singletons=singletons, burden=burden,  # type: ignore[arg-type]
-        collapse_below=collapse_below, leave_one_out=leave_one_out,
+        collapse_below=collapse_below, calibrated=calibrated, leave_one_out=leave_one_out,
     )  # fmt: skip
     cohort = with_sets(cohort_for(cohort, model, offsets), model, sets, choices)
     if out is not None:

@@ -1,8 +1,8 @@
-"""Slow obvious twins of `genassoc.kernels.genotypes.set_scores` and `cox_sets`: dense matrices of genotypes (m, N)."""
+"""Slow obvious twins of `genassoc.kernels.genotypes.set_scores`: dense matrices of genotypes (m, N)."""
 
 import numpy as np
 
-from . import cox, glm, ordinal
+from . import glm, ordinal
 
 
 def count_entries(codes, flipped, members):
@@ -116,12 +116,3 @@ def ordered(G, X, level, offset):
     order = np.concatenate([np.arange(M + n_fixed + 1, len(parameters)), free])
     J = ordinal.expected_information(D, parameters, M)[np.ix_(order, order)]
     return U, efficient(J, len(G))
-
-
-def subtract_means(G, X, time, event, entry, strata, efron, offset):
-    """U and V of hazards, by the information of the partial likelihood; X (n, C) without a constant."""
-    G, A = imputed(G), cox.terms(time, event, entry, strata, efron)
-    beta = cox.newton(X, event, A, offset)
-    D = np.column_stack([G.T, X])
-    _, U, J, _ = cox.partial_likelihood(D, np.concatenate([np.zeros(len(G)), beta]), event, A, offset)
-    return U[: len(G)], efficient(J, len(G))

@@ -517,7 +517,7 @@ def _risk_cells(null: NullCox) -> RiskCells:
     runs = [np.zeros(width, np.int64), np.zeros(width, np.int64)]
     wide = np.zeros(width)
     wide[null.columns], runs[0][null.columns], runs[1][null.columns] = risk, sets.first, sets.last
-    squares, tied, twice = (np.bincount(k, part**power * square, minlength=K) for power in (0, 1, 2))
+    squares, tied, twice = (np.bincount(k, part**power * square, minlength=K).astype(np.float64) for power in (0, 1, 2))
     stratum = np.cumsum(np.concatenate([[0], sets.ends[:-1]])) if K else np.zeros(0)
     return RiskCells(
         runs[0], runs[1], wide, np.concatenate([[0.0], np.cumsum(squares)]), tied, twice, stratum.astype(np.int64)

@@ -111,7 +111,7 @@ class NullModel:
         with np.errstate(divide="ignore", invalid="ignore"):
             scale = np.where(self.rss > 0, freedom / (self.scale**2 * self.rss), np.nan)
         return SetNull.of(
-            self.traits, self.columns, own.Q, self.R * self.scale, weight, scale=scale, freedom=freedom,
+            self.traits.tolist(), self.columns, own.Q, self.R * self.scale, weight, scale=scale, freedom=freedom,
             failure="n_too_small" if self.n <= C else None,
         )  # fmt: skip
 

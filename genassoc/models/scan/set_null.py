@@ -1,6 +1,6 @@
 """What a null model says of sets of variants: the score of a sample, what it weighs, and what the nuisance parameters take away."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,6 +11,9 @@ from genassoc.kernels.genotypes.counts import mask_words
 from genassoc.kernels.genotypes.set_scores import PRESENT, WITH_EVENT, SampleColumns
 from genassoc.kernels.likelihoods.cox_sets import RiskCells
 from genassoc.shapes import Float64Array, Int64Array, UInt8Array, UInt64Array
+
+POLISHING_STEPS = 30
+POLISHED = 1e-24  # squared distance from the maximum in standard errors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,3 +137,30 @@ def no_set_null(what: str) -> PhenotypeError:
         "Linear, Logistic, Cox, Poisson, NegativeBinomial or Ordinal, without an interaction, sampling weights, matched sets, "
         "relationships, alleles='joint', genetic_model='genotypic' or variance='robust'. Leave that choice out"
     )
+
+
+def polished(
+    X: Float64Array,
+    start: Float64Array,
+    offset: Float64Array,
+    scores_at: Callable[[Float64Array], tuple[Float64Array, Float64Array]],
+) -> tuple[Float64Array, Float64Array, Float64Array] | None:
+    """Scores, weights (n,) and weights times orthonormal covariates (n, C) after more steps of Newton's method.
+
+    A null is fitted to a millionth of a standard error and less, of which a sum over many variants would keep all.
+    None where no step can be taken: covariates that separate leave no information in a direction.
+    """
+    beta = start
+    try:
+        for _ in range(POLISHING_STEPS):
+            residual, weight = scores_at(X @ beta + offset)
+            gradient, J = X.T @ residual, X.T @ (weight[:, None] * X)
+            step = np.linalg.solve(J, gradient)
+            if not float(step @ gradient) > POLISHED:
+                break
+            beta = beta + step
+        WQ = weight[:, None] * np.linalg.solve(np.linalg.cholesky(J), X.T).T
+    except np.linalg.LinAlgError:
+        return None
+    sound = all(bool(np.isfinite(part).all()) for part in (residual, weight, WQ))
+    return (residual, weight, WQ) if sound else None

@@ -22,6 +22,7 @@ from genassoc.stats.cauchy import acat
 ALL_MASKS = -1  # of rows that combine the p of a set
 _WITHOUT = ("burden", "skat")  # tests that are done again without each variant
 WITHOUT = ":without"
+_NORMAL = [METHOD[name] for name in ("score", "score_approx", "t")]
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,7 @@ class SetTests:
                 shown = halved_in_males(shown, state.males)
             scored, top = ScoreTests(
                 by_scores, markers, numbers, [members[d] for d in range(D)], shown, samples,
-                self._single(state, markers.block) if by_scores else None,
+                *(self._single(state, markers.block) if by_scores else (None, None)),
                 self._known_burden(markers, burdens, columns), str(getattr(self.model, "outcome", "")),
             ).rows(nulls, T)  # fmt: skip
             scored = {name: values[:, :, : len(by_scores) or 1] for name, values in scored.items()}
@@ -220,10 +221,14 @@ class SetTests:
         p[[bool((rows >= V).any()) for rows in markers.lists]] = np.nan
         return p
 
-    def _single(self, state: ScanState, block: Block) -> Float64Array:
-        """-log10 p (V, T) of each variant by itself, however rare."""
+    def _single(self, state: ScanState, block: Block) -> tuple[Float64Array, BoolArray | None]:
+        """-log10 p (V, T) of each variant by itself, however rare, and whether by another law than that of normal scores."""
         alone = Scan(replace(self.model, min_mac=1.0))  # type: ignore[type-var]
-        return np.asarray(alone.block(state, block).columns["neg_log_10_p_value"])
+        columns = alone.block(state, block).columns
+        p = np.asarray(columns["neg_log_10_p_value"])
+        if not self.choices.calibrated:
+            return p, None
+        return p, ~np.isin(columns["method"], _NORMAL) & np.isfinite(p)
 
     def _rows(
         self,

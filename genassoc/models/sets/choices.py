@@ -62,6 +62,9 @@ class SetChoices:
     collapse_below : int
         In "skat", "skato" and "acatv" the variants of a mask with at most so many minor alleles in the cohort are one variant, of which a
         sample has the most that it has of any (as SAIGE-GENE+ does); 0: never.
+    calibrated : bool
+        "skat" and "skato" by exact laws where few events are expected, and with variances that agree with calibrated p of single variants; no:
+        the laws of normal scores, as R's SKAT has them, which find too much where cases or carriers are few.
     leave_one_out : bool
         Rows without one of the variants, for each: of "burden" and "skat", as "burden:without" and "skat:without".
 
@@ -77,6 +80,7 @@ class SetChoices:
     singletons: bool = False
     burden: str = "sum"
     collapse_below: int = 10
+    calibrated: bool = True
     leave_one_out: bool = False
 
     def __post_init__(self) -> None:
@@ -89,6 +93,7 @@ class SetChoices:
         object.__setattr__(self, "weights", _weights(self.weights))
         object.__setattr__(self, "max_maf", _bins(self.max_maf))
         object.__setattr__(self, "singletons", checks.flag(self.singletons, "singletons"))
+        object.__setattr__(self, "calibrated", checks.flag(self.calibrated, "calibrated"))
         object.__setattr__(self, "leave_one_out", checks.flag(self.leave_one_out, "leave_one_out"))
         checks.number(self.collapse_below, "collapse_below", "a count of alleles", 0)
         if not self.max_maf and not self.singletons:

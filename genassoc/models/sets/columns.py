@@ -43,6 +43,7 @@ def weight_of(maf: Float64Array, choices: SetChoices) -> Float64Array:
     if shape is None:
         return np.ones_like(maf)
     a, b = shape
+    maf = np.maximum(maf, 1e-300)  # of what nobody carries, which is in no column
     with np.errstate(divide="ignore"):
         log = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + (a - 1) * np.log(maf) + (b - 1) * np.log1p(-maf)
     return np.asarray(np.exp(log))

@@ -1,12 +1,10 @@
 """The null models of a fitted model, as tests of sets of variants take them."""
 
-from typing import Any
-
 from genassoc.models.scan.set_null import SetNull as SetNull
 from genassoc.models.scan.set_null import no_set_null
 
 
-def set_nulls(state: Any) -> tuple[SetNull, ...]:
+def set_nulls(state: object) -> tuple[SetNull, ...]:
     """What the null models of a fitted model say of sets of variants, in the order of their first traits.
 
     Parameters

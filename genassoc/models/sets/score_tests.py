@@ -14,13 +14,11 @@ from genassoc.models.sets.columns import CODE, METHOD, Markers, empty_rows
 from genassoc.models.sets.scores import Carriers, SetScores, carriers_of_any, set_scores
 from genassoc.models.sets.stand_ins import skat_o
 from genassoc.models.sets.tests import skat
-from genassoc.shapes import Array, Float64Array, Int64Array
+from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.cauchy import acat
 
 N_TOP = 3
-SCREENED = (
-    1.0  # -log10 p of normal scores below which many expected events let it stand, as where a scan corrects nothing
-)
+SCREENED = 1.0  # -log10 p of normal scores below which many expected events let it stand, as where a scan corrects nothing
 FEW_EXPECTED = 10.0  # events among the carriers of a column: with fewer, exact laws whatever the p
 LAWS = {"binary": "bernoulli", "survival": "poisson"}  # of outcomes, by what a model's traits are
 
@@ -44,6 +42,8 @@ class ScoreTests:
         The cohort's columns and mask.
     single : float64 array (V + E, T) or None
         -log10 p of each row of the markers' block by itself.
+    corrected : bool array (V + E, T) or None
+        Where that p is of another law than that of normal scores; None where normal laws are asked for.
     burden : float64 array (D, T) or None
         -log10 p of the weighted sum of the markers, NaN where it is not known.
     outcome : str
@@ -57,6 +57,7 @@ class ScoreTests:
     shown: Block
     samples: tuple[Int64Array, Any]
     single: Float64Array | None
+    corrected: BoolArray | None
     burden: Float64Array | None
     outcome: str
 
@@ -71,25 +72,38 @@ class ScoreTests:
             law = self._law(null)
             for first, last in zip(edges, [*edges[1:], D]):
                 self._of_set(null, law, carriers, range(int(first), int(last)), made, top)
+        if "acatv" in self.tests:
+            self._combine_variants(made, self.tests.index("acatv"))
         return made, top
+
+    def _combine_variants(self, made: dict[str, Array], k: int) -> None:
+        """ACAT-V of all columns: the Cauchy combination of the p of their rows, weighted by w^2 maf (1 - maf); columns of one size together."""
+        assert self.single is not None
+        maf = self.markers.counts.maf
+        sizes = np.array([rows.size for rows in self.markers.lists])
+        for size in np.unique(sizes):
+            columns = np.flatnonzero(sizes == size)
+            rows = np.stack([self.markers.lists[d] for d in columns])
+            weights = np.stack([self.markers.weights[d] for d in columns])
+            of_variant = weights**2 * maf[rows] * (1 - maf[rows])
+            p = acat(self.single[rows].transpose(0, 2, 1), of_variant[:, None])
+            coded = made["code"][columns, :, k] > 0
+            made["neg_log_10_p_value"][columns, :, k] = np.where(coded, np.nan, p)
+            lacking = ~coded & np.isnan(p)
+            made["method"][columns, :, k] = np.where(coded | lacking, 0, METHOD["cauchy"])
+            made["code"][columns, :, k] = np.where(lacking, CODE["no_variance"], made["code"][columns, :, k])
 
     def _law(self, null: SetNull) -> OutcomeLaw | None:
         """The law of the outcomes, where they are events."""
         kind = LAWS.get(self.outcome)
-        if kind is None or null.failure is not None:
+        if kind is None or null.failure is not None or self.corrected is None:
             return None
         event = np.zeros(null.width)
         event[null.events] = 1.0
         return OutcomeLaw(kind, event - null.residual[0])
 
     def _of_set(
-        self,
-        null: SetNull,
-        law: OutcomeLaw | None,
-        carriers: Carriers,
-        columns: range,
-        made: dict[str, Array],
-        top: Int64Array,
+        self, null: SetNull, law: OutcomeLaw | None, carriers: Carriers, columns: range, made: dict[str, Array], top: Int64Array
     ) -> None:
         """Fill the rows of the columns of one set, for the traits of a null."""
         t = np.array(null.traits)
@@ -121,25 +135,13 @@ class ScoreTests:
         return calibrated.code_of_sets(n_carriers, n_events, controls) or None
 
     def _of_column(
-        self,
-        null: SetNull,
-        law: OutcomeLaw | None,
-        carriers: Carriers,
-        d: int,
-        scores: SetScores,
-        made: dict[str, Array],
+        self, null: SetNull, law: OutcomeLaw | None, carriers: Carriers, d: int, scores: SetScores, made: dict[str, Array]
     ) -> None:
         """Fill the rows of one column."""
         t, rows, weights = np.array(null.traits), self.markers.lists[d], self.markers.weights[d]
         p, methods = made["neg_log_10_p_value"], made["method"]
         quadratic = [test for test in self.tests if test in ("skat", "skato")]
         by_test = {test: k for k, test in enumerate(self.tests)}
-        if "acatv" in by_test:
-            assert self.single is not None
-            maf = self.markers.counts.maf[rows]
-            k = by_test["acatv"]
-            p[d, t, k] = acat(self.single[np.ix_(rows, t)].T, weights**2 * maf * (1 - maf))
-            methods[d, t, k] = METHOD["cauchy"]
         if not quadratic:
             return
         factors = self._factors(d, rows, t, scores)
@@ -154,32 +156,30 @@ class ScoreTests:
                 tested = (skat if test == "skat" else skat_o)(scores.U[some], V, scores.scale[some], weights)
                 made["statistic"][d, t[some], k] = tested.statistic
                 p[d, t[some], k] = tested.neg_log_10_p
-                methods[d, t[some], k] = (
-                    METHOD["adjusted"] if adjusted else [METHOD[str(name)] for name in tested.method]
-                )
+                methods[d, t[some], k] = METHOD["adjusted"] if adjusted else [METHOD[str(name)] for name in tested.method]
         if law is not None:
             self._by_law(law, carriers, d, scores, by_test, made, null)
-        for k in by_test.values():
+        for test in quadratic:
+            k = by_test[test]
             lacking = np.isnan(p[d, t, k])
             made["code"][d, t[lacking], k] = CODE["no_variance"]
             methods[d, t[lacking], k] = 0
 
     def _factors(self, d: int, rows: Int64Array, t: Int64Array, scores: SetScores) -> Float64Array:
         """What scores are multiplied by (T_p, m) so that variances agree with calibrated p of single variants; 1 where these are normal."""
-        if self.single is None:
-            return np.ones((t.size, rows.size))
-        variance = np.diag(scores.V)
         factors = np.ones((t.size, rows.size))
-        for i, trait in enumerate(t):
+        if self.corrected is None or self.single is None:
+            return factors
+        corrected = self.corrected[np.ix_(rows, t)]
+        variance = np.diag(scores.V)
+        for i in np.flatnonzero(corrected.any(axis=0)):
+            single = np.where(corrected[:, i], self.single[rows, t[i]], np.nan)
             V = scores.scale[i] * scores.V
-            burden = np.nan if self.burden is None else float(self.burden[d, trait])
-            changed = calibrated.variance_factors(
-                scores.U[i], V, self.single[rows, trait], burden, self.markers.weights[d]
-            )
+            burden = np.nan if self.burden is None else float(self.burden[d, t[i]])
+            changed = calibrated.variance_factors(scores.U[i], V, single, burden, self.markers.weights[d])
             with np.errstate(divide="ignore", invalid="ignore"):
                 ratio = np.diag(changed) / (scores.scale[i] * variance)
-            # What is within rounding of no change is none.
-            factors[i] = np.where(np.isfinite(ratio) & (ratio > 1.0 + 1e-9), np.sqrt(ratio), 1.0)
+            factors[i] = np.where(np.isfinite(ratio) & (ratio > 1.0), np.sqrt(ratio), 1.0)
         return factors
 
     def _by_law(
@@ -214,7 +214,8 @@ class ScoreTests:
             scores.U[0], scores.scale[0] * scores.V, weights,
             calibrated.Columns(np.array(offsets, np.int64), carried, np.concatenate(doses)), law, skat_o="skato" in by_test,
         )  # fmt: skip
-        for test, value in (("skat", found.skat), ("skato", found.skat_o)):
+        # Of one column SKAT-O is SKAT.
+        for test, value in (("skat", found.skat), ("skato", found.skat_o if rows.size > 1 else found.skat)):
             if test in by_test and np.isfinite(value):
-                made["neg_log_10_p_value"][d, trait, by_test[test]] = value
+                made["neg_log_10_p_value"][d, trait, by_test[test]] = max(value, 0.0)
                 made["method"][d, trait, by_test[test]] = METHOD["exact_set"]
