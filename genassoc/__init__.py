@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from genassoc.models.poisson.model import Poisson as Poisson
     from genassoc.provenance import genassoc_version
     from genassoc.results import Results as Results
+    from genassoc.results import SetResults as SetResults
     from genassoc.simulate import SimulatedTrait as SimulatedTrait
     from genassoc.simulate import simulate_cohort as simulate_cohort
     from genassoc.simulate import simulate_families as simulate_families
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from genassoc.verbs.components import pca as pca
     from genassoc.verbs.demonstration import demo as demo
     from genassoc.verbs.exports import export as export
+    from genassoc.verbs.gene_sets import associate_sets as associate_sets
     from genassoc.verbs.heritability import heritability as heritability
     from genassoc.verbs.kinship import kinship as kinship
     from genassoc.verbs.meta_analysis import meta_sets as meta_sets
@@ -112,6 +114,7 @@ _NAMES = {
     "Results": "genassoc.results",
     "ReusedWarning": "genassoc.errors",
     "SampleMismatchError": "genassoc.errors",
+    "SetResults": "genassoc.results",
     "Serial": "genassoc.engine.executors",
     "StoreError": "genassoc.errors",
     "StructureWarning": "genassoc.errors",
@@ -123,6 +126,7 @@ _NAMES = {
     "adjust": "genassoc.verbs.adjustment",
     "associate": "genassoc.verbs.association",
     "associate_predictors": "genassoc.verbs.predictors",
+    "associate_sets": "genassoc.verbs.gene_sets",
     "calibrate": "genassoc.verbs.calibration",
     "check_heterozygosity": "genassoc.verbs.sample_checks",
     "check_sex": "genassoc.verbs.sample_checks",
