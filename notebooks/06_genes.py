@@ -54,15 +54,14 @@ print("\n".join(cohort.summary_lines()))
 # like a difference between people. Each point is a variant.
 
 # %%
-case, control = (
-    ga.variant_qc(cohort.keep_samples(pl.col("disease") == status)).select("variant_id", "missing_rate")
-    for status in (1, 0)
-)
-coverage = case.join(control, on="variant_id", suffix="_controls")
-unequal = coverage.filter((pl.col("missing_rate") - pl.col("missing_rate_controls")).abs() > 0.1)
+case, control = (ga.variant_qc(cohort.keep_samples(pl.col("disease") == status)) for status in (1, 0))
+names = pl.concat_str("chromosome", "base_pair_location", "other_allele", "effect_allele", separator="_")
+coverage = case.select(variant_id=names, cases="missing_rate", controls=control["missing_rate"])
+even = ((coverage["cases"] - coverage["controls"]).abs() < 0.1).to_numpy()
+unequal = coverage.filter(~even)
 figure, ax = plt.subplots(figsize=(4.6, 4.2), layout="constrained")
 for rows, colour, label in ((coverage, "#1f5f99", "variants"), (unequal, "#c0392b", "unequal")):
-    ax.scatter(rows["missing_rate_controls"], rows["missing_rate"], s=8, color=colour, label=label)
+    ax.scatter(rows["controls"], rows["cases"], s=8, color=colour, label=label)
 ax.set(xlabel="missing in controls", ylabel="missing in cases")
 ax.legend(frameon=False)
 ax.spines[["top", "right"]].set_visible(False)
@@ -152,7 +151,7 @@ calibration(first)
 
 # %%
 figure, ax = plt.subplots(figsize=(9, 3.6), layout="constrained")
-damaging = first.table.filter(pl.col("mask") == "damaging", pl.col("test") == "skato")
+damaging = by_mask(first, "skato")["damaging"].rename({"start": "base_pair_location", "set_id": "rsid"})
 ax = ga.plots.manhattan(
     damaging, ax=ax, significance=first.threshold(), suggestive=None, title="SKAT-O, damaging variants"
 )
@@ -183,8 +182,7 @@ drivers
 # One gene loses everything with one variant, and that variant is among those with unequal coverage:
 
 # %%
-suspects = drivers.filter(pl.col("left_out").is_in(unequal["variant_id"].implode()))
-suspects
+drivers.filter(pl.col("left_out").is_in(unequal["variant_id"].implode()))
 
 # %%
 figure = ga.plots.lollipop(first, above[-1])
@@ -193,7 +191,7 @@ figure = ga.plots.lollipop(first, above[-1])
 # ## Again, without variants that are covered unequally
 
 # %%
-clean = cohort.keep_variants(~pl.col("variant_id").is_in(unequal["variant_id"].implode()))
+clean = cohort.keep_variants(even)
 second = ga.associate_sets(
     clean, model, sets, **choices, out=folder / "second.parquet", executor=ga.Threads(2), restart=True
 )
