@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from genassoc.data.cohort.long_range_ld import outside_long_range_ld as outside_long_range_ld
     from genassoc.data.cohort.variant_lists import read_variants as read_variants
     from genassoc.data.phenotypes import endpoints as endpoints
+    from genassoc.data.sets.matched import match_sets as match_sets
+    from genassoc.data.sets.variant_sets import VariantSets as VariantSets
     from genassoc.data.store.store import GenotypeStore as GenotypeStore
     from genassoc.engine.executors import Serial as Serial
     from genassoc.engine.executors import Threads as Threads
@@ -71,6 +73,7 @@ if TYPE_CHECKING:
     from genassoc.verbs.runs import run as run
     from genassoc.verbs.sample_checks import check_heterozygosity as check_heterozygosity
     from genassoc.verbs.sample_checks import check_sex as check_sex
+    from genassoc.verbs.sets import read_sets as read_sets
     from genassoc.verbs.stores import convert as convert
     from genassoc.verbs.stores import open_store as open_store
     from genassoc.verbs.whole_genome import fit_whole_genome as fit_whole_genome
@@ -81,6 +84,8 @@ _NAMES = {
     "KeptVariants": "genassoc.data.cohort.kept_variants",
     "outside_long_range_ld": "genassoc.data.cohort.long_range_ld",
     "read_variants": "genassoc.data.cohort.variant_lists",
+    "VariantSets": "genassoc.data.sets.variant_sets",
+    "match_sets": "genassoc.data.sets.matched",
     "ld_prune": "genassoc.verbs.pruning",
     "AuditWarning": "genassoc.explanation.audit",
     "UnreadDosagesWarning": "genassoc.errors",
@@ -131,6 +136,7 @@ _NAMES = {
     "pca": "genassoc.verbs.components",
     "permute": "genassoc.verbs.permutation",
     "read_sake_patients": "genassoc.formats.sake.patients",
+    "read_sets": "genassoc.verbs.sets",
     "run": "genassoc.verbs.runs",
     "sample_qc": "genassoc.verbs.quality",
     "SimulatedTrait": "genassoc.simulate",

@@ -17,6 +17,7 @@ from genassoc.data.phenotypes.kinship import Kinship
 from genassoc.data.phenotypes.offsets import Offsets
 from genassoc.data.sidecar import Record, standing
 from genassoc.errors import CodingWarning, OutputError
+from genassoc.engine.gene_sets import missing_notes
 from genassoc.models.base import AssociationModel
 from genassoc.models.linear.model import Linear
 from genassoc.models.registry import kind_of
@@ -29,6 +30,7 @@ def describe(cohort: Cohort, model: AssociationModel) -> dict[str, Any]:
     return {
         "model": {"kind": kind_of(model), **asdict(model)},
         "variants": cohort.selection.describe(),
+        **({} if cohort.sets is None else {"sets": asdict(cohort.sets.choices)}),
     }
 
 
@@ -57,6 +59,7 @@ def inputs_of(cohort: Cohort) -> dict[str, Any]:
         **({"covariate_files": joined} if joined else {}),
         **({} if cohort.offsets is None else {"offsets": _offsets(cohort.offsets)}),
         **({} if cohort.kinship is None else {"kinship": _kinship(cohort.kinship)}),
+        **({} if cohort.sets is None else {"sets": {"digest": cohort.sets.matched.digest, "source": cohort.sets.source}}),
         "cohort": {
             "samples": samples_fingerprint(cohort),
             "steps": list(cohort.recipe),
@@ -149,6 +152,7 @@ def finish_record(
         *state.notes,
         *trait_notes(cohort, model, state),
         *refused_notes(variants.get("refused", {})),
+        *missing_notes(variants.get("refused", {})),
     ]
     decided = cohort.contigs.decided
     meant = {"contigs": decided} if decided else {}
