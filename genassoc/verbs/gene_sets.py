@@ -74,9 +74,7 @@ def associate_sets(
     check_not_forked()
     check_cohort(cohort, "associate_sets(cohort, model, sets)")
     check_model(model)
-    options = RunOptions(
-        executor=executor, progress=progress, restart=restart, memory=memory, relatedness=relatedness
-    )
+    options = RunOptions(executor=executor, progress=progress, restart=restart, memory=memory, relatedness=relatedness)
     choices = SetChoices(
         tests=tests, weights=weights, max_maf=max_maf, singletons=singletons, burden=burden,  # type: ignore[arg-type]
         collapse_below=collapse_below, calibrated=calibrated, leave_one_out=leave_one_out,

@@ -59,7 +59,11 @@ def inputs_of(cohort: Cohort) -> dict[str, Any]:
         **({"covariate_files": joined} if joined else {}),
         **({} if cohort.offsets is None else {"offsets": _offsets(cohort.offsets)}),
         **({} if cohort.kinship is None else {"kinship": _kinship(cohort.kinship)}),
-        **({} if cohort.sets is None else {"sets": {"digest": cohort.sets.matched.digest, "source": cohort.sets.source}}),
+        **(
+            {}
+            if cohort.sets is None
+            else {"sets": {"digest": cohort.sets.matched.digest, "source": cohort.sets.source}}
+        ),
         "cohort": {
             "samples": samples_fingerprint(cohort),
             "steps": list(cohort.recipe),

@@ -271,7 +271,12 @@ def joint_law(
 
 @jit
 def optimal_tail(
-    law: Float64Array, ends: tuple[float, float], observed: tuple[float, float], rho: Float64Array, units: int, least: float
+    law: Float64Array,
+    ends: tuple[float, float],
+    observed: tuple[float, float],
+    rho: Float64Array,
+    units: int,
+    least: float,
 ) -> tuple[float, float]:
     """min over rho of P((1 - rho) Q + rho S^2 >= what is observed), and the chance of a minimum as small, of the `joint_law`.
 
@@ -421,7 +426,14 @@ def set_points(
         room_for = total + 1
         if kind != BERNOULLI:
             # Far enough that what lies beyond has no chance worth keeping.
-            room_for = int(expected + 40.0 * math.sqrt(variance[g]) / step + 60.0 * largest * (1.0 + (a.max() if n and kind == NEGATIVE_BINOMIAL else 0.0) * 4.0)) + 1
+            room_for = (
+                int(
+                    expected
+                    + 40.0 * math.sqrt(variance[g]) / step
+                    + 60.0 * largest * (1.0 + (a.max() if n and kind == NEGATIVE_BINOMIAL else 0.0) * 4.0)
+                )
+                + 1
+            )
         law, room = np.empty(room_for), np.empty(room_for)
         low, high = count_law(kind, mu, a, dose, law, room)
         for t in range(low, high + 1):

@@ -249,7 +249,8 @@ class SetTests:
         shown = np.full((U, T, K, N_TOP), -1, np.int64)
         shown[there] = top[of_unit[there]][:, :, None]
         number, mask, bin_, left_out = (
-            np.array([getattr(unit, name) for unit in units], np.int64) for name in ("number", "mask", "bin", "left_out")
+            np.array([getattr(unit, name) for unit in units], np.int64)
+            for name in ("number", "mask", "bin", "left_out")
         )
         n_variants = np.array([unit.rows.size for unit in units], np.int64)
         test = np.arange(K)
@@ -280,7 +281,12 @@ class SetTests:
         return {name: found[by] for name, found in rows.items()}, shown_rows[by]
 
     def _combined(
-        self, values: dict[str, Array], number: Int64Array, left_out: Int64Array, first: BoolArray, names: tuple[str, ...]
+        self,
+        values: dict[str, Array],
+        number: Int64Array,
+        left_out: Int64Array,
+        first: BoolArray,
+        names: tuple[str, ...],
     ) -> dict[str, Array]:
         """A row a set and trait: the Cauchy combination of the p of its masks, bins and tests."""
         T = values["code"].shape[1]
@@ -305,7 +311,9 @@ class SetTests:
         # Where nothing has a p, the reason is that of the widest column.
         why = values["code"][[np.flatnonzero(main[: starts[s + 1]])[-1] for s in range(S)]]
         rows["code"][:] = np.where(has, 0, why[:, :, 0].reshape(-1))
-        rows["n"] = np.array([values["n"][starts[s] : starts[s + 1]].max(axis=(0, 2)) for s in range(S)], np.int64).reshape(-1)
+        rows["n"] = np.array(
+            [values["n"][starts[s] : starts[s + 1]].max(axis=(0, 2)) for s in range(S)], np.int64
+        ).reshape(-1)
         n = S * T
         return {
             **rows, "set": np.repeat(number[first], T), "mask": np.full(n, ALL_MASKS), "bin": np.full(n, ALL_MASKS),

@@ -32,7 +32,9 @@ class Members:
     def of(cls, lists: Sequence[Int64Array]) -> "Members":
         """Those of one list a column."""
         sizes = [one.size for one in lists]
-        return cls(np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]), np.concatenate([np.zeros(0, np.int64), *lists]))
+        return cls(
+            np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]), np.concatenate([np.zeros(0, np.int64), *lists])
+        )
 
     def __len__(self) -> int:
         return self.pointers.size - 1
@@ -88,7 +90,9 @@ def most_copies(block: Block, counts: CohortCounts, members: Members) -> Block:
         minor = _minor_dosages(block, counts.flipped, np.zeros(block.n_variants))
         values = np.stack([minor[members[s]].max(axis=0, initial=0.0) for s in range(len(members))])
         steps = np.rint(values * block.scale).astype(block.values.dtype)
-        return replace(block, values=steps, places=_places(block, members), homozygous=None, haploid=_haploid(block, members))
+        return replace(
+            block, values=steps, places=_places(block, members), homozygous=None, haploid=_haploid(block, members)
+        )
     words = np.empty((len(members), block.packed.shape[1] // 8), np.uint64)
     kernel.most_copies(_words(block), counts.flipped, members.pointers, members.rows, words)
     return _calls(block, words, members)
@@ -112,15 +116,18 @@ def weighted_sums(
     if isinstance(block, DosageBlock):
         minor = _minor_dosages(block, counts.flipped, counts.mean)
         sums = np.stack(
-            [
-                weights[members.pointers[s] : members.pointers[s + 1]] @ minor[members[s]]
-                for s in range(len(members))
-            ]
+            [weights[members.pointers[s] : members.pointers[s + 1]] @ minor[members[s]] for s in range(len(members))]
         )
     else:
         sums = np.empty((len(members), block.n_samples))
         kernel.weighted_sums(
-            _words(block), counts.flipped, counts.mean, members.pointers, members.rows, np.ascontiguousarray(weights), sums
+            _words(block),
+            counts.flipped,
+            counts.mean,
+            members.pointers,
+            members.rows,
+            np.ascontiguousarray(weights),
+            sums,
         )
     largest = sums.max(axis=1, initial=0.0)
     unit = np.exp2(np.ceil(np.log2(np.where(largest > 0, largest, 1.0) / 2.0)))
@@ -166,7 +173,12 @@ def _calls(block: GenotypeBlock, words: UInt64Array, members: Members) -> Genoty
     slots = np.packbits(np.repeat(padded, 2), bitorder="little").view(np.uint64)
     packed = (words | slots).view(np.uint8)
     return GenotypeBlock(
-        packed, block.n_samples, block.start, _haploid(block, members), places=_places(block, members), contig=block.contig
+        packed,
+        block.n_samples,
+        block.start,
+        _haploid(block, members),
+        places=_places(block, members),
+        contig=block.contig,
     )
 
 

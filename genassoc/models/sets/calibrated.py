@@ -165,9 +165,7 @@ def rare_tests(
     # constant is in the scale; so is a scale of U, V that is not the law's.
     s = float(weights @ U) * math.sqrt(independent / spread)
     q = equal_quantile(float(((weights * U) ** 2).sum()), np.linalg.eigvalsh(wanted), w2 * variance)
-    p_q, p_s, p_o = set_tails(
-        first, (u, u2, chance), s, q, RHO if skat_o else RHO[:0], SIZES, joint_below
-    )
+    p_q, p_s, p_o = set_tails(first, (u, u2, chance), s, q, RHO if skat_o else RHO[:0], SIZES, joint_below)
     return RareTests(_neg_log_10(p_q), _neg_log_10(p_o), _neg_log_10(p_s))
 
 

@@ -13,7 +13,16 @@ from genassoc.models.sets.burden import CohortCounts, Members, carried, most_cop
 from genassoc.models.sets.choices import SetChoices
 from genassoc.shapes import Array, Float64Array, Int64Array
 
-SET_METHODS: tuple[str | None, ...] = (*METHODS, "inversion", "kuonen", "liu", "cauchy", "integral", "exact_set", "adjusted")
+SET_METHODS: tuple[str | None, ...] = (
+    *METHODS,
+    "inversion",
+    "kuonen",
+    "liu",
+    "cauchy",
+    "integral",
+    "exact_set",
+    "adjusted",
+)
 SET_CODES: tuple[str | None, ...] = (*CODES, "no_variants")
 METHOD = {name: number for number, name in enumerate(SET_METHODS)}
 CODE = {name: number for number, name in enumerate(SET_CODES)}
@@ -63,7 +72,9 @@ class Columns:
     def burdens(self, model: AssociationModel, state: ScanState, kind: str) -> tuple[dict[str, Array], tuple[str, ...]]:
         """Rows (D, T, K) of the burden of each column, and the K names of its tests."""
         D, T = len(self.members), len(state.traits)
-        each = 16 * self.block.n_samples if kind == "sum" or isinstance(self.block, DosageBlock) else self.block.n_samples
+        each = (
+            16 * self.block.n_samples if kind == "sum" or isinstance(self.block, DosageBlock) else self.block.n_samples
+        )
         step = max(1, COLUMN_BYTES // each)
         parts: list[dict[str, Array]] = []
         tests: tuple[str, ...] = ()
@@ -73,7 +84,9 @@ class Columns:
             some = self.members.between(first, min(D, first + step))
             unit = np.ones(len(some))
             if kind == "sum":
-                made, unit = weighted_sums(self.block, self.counts, some, self.weights[self._of(first, first + len(some))])
+                made, unit = weighted_sums(
+                    self.block, self.counts, some, self.weights[self._of(first, first + len(some))]
+                )
             else:
                 made = most_copies(self.block, self.counts, some)
                 made = carried(made) if kind == "collapse" else made
