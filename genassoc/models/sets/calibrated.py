@@ -224,7 +224,7 @@ def variance_factors(
 
 
 def _chi_squared(neg_log_10_p: Float64Array) -> Float64Array:
-    """Quantiles of one degree of freedom. Below 1e-280: the tail's leading terms, x + ln x = -2 ln p - ln(pi / 2), solved."""
+    """Quantiles of one degree of freedom. Below 1e-280: the tail's leading terms, x + ln x + 2 / x = -2 ln p - ln(pi / 2), solved."""
     shallow = np.minimum(np.nan_to_num(neg_log_10_p, nan=0.0), 280.0)
     x = chdtri(1.0, 10.0**-shallow)
     deep = neg_log_10_p > 280.0
@@ -232,6 +232,6 @@ def _chi_squared(neg_log_10_p: Float64Array) -> Float64Array:
         aim = 2.0 * math.log(10.0) * neg_log_10_p[deep] - math.log(math.pi / 2.0)
         y = aim.copy()
         for _ in range(20):
-            y = aim - np.log(y)
+            y = aim - np.log(y) - 2.0 / y
         x[deep] = y
     return np.where(np.isnan(neg_log_10_p), np.nan, x)
