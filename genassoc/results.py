@@ -455,7 +455,9 @@ class SetResults(Results):
     @property
     def multiplicity(self) -> pl.DataFrame:
         """How many tests have a p, of each trait and test, rows without one of the variants left out: trait, test, n_tests."""
-        counted = self.scan().filter(has_p() & pl.col("left_out").is_null()).group_by("trait", "test", maintain_order=True)
+        counted = (
+            self.scan().filter(has_p() & pl.col("left_out").is_null()).group_by("trait", "test", maintain_order=True)
+        )
         return self._collected(counted.agg(pl.len().cast(pl.Int64).alias("n_tests")))
 
     def threshold(self, alpha: float = 0.05) -> float:

@@ -45,7 +45,9 @@ _OPTIONS: dict[str, Any] = {
     "burden": Annotated[str | None, Option(metavar="sum|max|collapse", help="The burden's column.", panel=_SETS)],
     "collapse_below": Annotated[
         int | None,
-        Option(min=0, help="Variants with at most so many minor alleles are one in skat, skato, acatv (10).", panel=_SETS),
+        Option(
+            min=0, help="Variants with at most so many minor alleles are one in skat, skato, acatv (10).", panel=_SETS
+        ),
     ],
     "leave_one_out": Annotated[
         bool, Option("--leave-one-out", help="Rows without each of the variants too.", panel=_SETS)
@@ -64,7 +66,12 @@ def _with_sets(assoc: Callable[..., None]) -> Callable[..., None]:
     own = list(inspect.signature(assoc).parameters.values())
     keyword, empty = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.empty
     made = [
-        inspect.Parameter(name, keyword, annotation=hint, default={"sets": empty}.get(name, False if hint.__origin__ is bool else None))
+        inspect.Parameter(
+            name,
+            keyword,
+            annotation=hint,
+            default={"sets": empty}.get(name, False if hint.__origin__ is bool else None),
+        )
         for name, hint in _OPTIONS.items()
     ]
 
@@ -74,7 +81,7 @@ def _with_sets(assoc: Callable[..., None]) -> Callable[..., None]:
         table["tests"] = values.names(table["tests"] or ()) or None
         table["max_maf"] = [_number(word) for word in values.names(table["max_maf"] or ())] or None
         plain = {name: str(value) if isinstance(value, Path) else value for name, value in table.items()}
-        chosen = {name: value for name, value in plain.items() if value not in (None, False)}
+        chosen = {name: value for name, value in plain.items() if value is not None and value is not False}
         assoc(*arguments, **given, **{runs.SETS: chosen})
 
     sets.__name__, sets.__doc__ = "sets", _DOC

@@ -214,7 +214,11 @@ SET_COLUMNS: tuple[ResultColumn, ...] = (
     ResultColumn("start", "Int64", "1-based position of the set's first variant in the store"),
     ResultColumn("end", "Int64", "of its last"),
     ResultColumn("mask", "String", "null of what combines all masks"),
-    ResultColumn("max_maf", "Float64", "largest minor allele frequency of its variants; null of singletons, and of what combines all"),
+    ResultColumn(
+        "max_maf",
+        "Float64",
+        "largest minor allele frequency of its variants; null of singletons, and of what combines all",
+    ),
     ResultColumn("trait", "String", "as the model names it"),
     ResultColumn("test", "String", "burden, skat, skato, acatv, acato, burden:E, ..."),
     ResultColumn("left_out", "String", "the variant without which the row is, null where none is left out"),

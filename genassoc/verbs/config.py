@@ -430,7 +430,9 @@ def _is_a(value: object, kind: type) -> bool:
     if kind is Numbers:
         return _is_a(value, float) or (isinstance(value, list | tuple) and all(_is_a(item, float) for item in value))
     if kind is Names:
-        return isinstance(value, str) or (isinstance(value, Mapping) and all(_is_a(item, list) for item in value.values()))
+        return isinstance(value, str) or (
+            isinstance(value, Mapping) and all(_is_a(item, list) for item in value.values())
+        )
     if kind is int:
         return isinstance(value, int) and not isinstance(value, bool)
     if kind in (list, Codes):

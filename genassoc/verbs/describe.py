@@ -217,7 +217,9 @@ def set_lines(results: SetResults) -> list[str]:
     counts = results.provenance.get("variants", {})
     rows = results.scan().filter(pl.col("left_out").is_null())
     n_sets = int(rows.select(pl.col("set_id").n_unique()).collect().item())
-    lines = [f"{results.path}: {n_sets:,} sets; {counts.get('kept', 0):,} of {counts.get('read', 0):,} variants of sets read are selected"]
+    lines = [
+        f"{results.path}: {n_sets:,} sets; {counts.get('kept', 0):,} of {counts.get('read', 0):,} variants of sets read are selected"
+    ]
     lines += [f"  left out by {reason}: {n:,}" for reason, n in counts.get("dropped", {}).items()]
     counted = results.multiplicity
     total, threshold = int(counted["n_tests"].sum()), results.threshold()
@@ -236,7 +238,9 @@ def set_lines(results: SetResults) -> list[str]:
         for row in top.iter_rows(named=True):
             where = "all masks" if row["mask"] is None else f"{row['mask']}, {_bin(row['max_maf'])}"
             effect = f", beta {row['beta']:.4g}, SE {row['standard_error']:.3g}" if row["beta"] is not None else ""
-            lines.append(f"  best: {row['set_id']} ({where}; {row['test']}){effect}, -log10 p {row['neg_log_10_p_value']:.2f}")
+            lines.append(
+                f"  best: {row['set_id']} ({where}; {row['test']}){effect}, -log10 p {row['neg_log_10_p_value']:.2f}"
+            )
         for row in coded.filter(pl.col("trait") == trait).iter_rows(named=True):
             lines.append(f"  {row['n']:,} rows of {', '.join(row['test'])}: {row['code']}")
     return lines + ([f"and {len(results.traits) - 20} more traits"] if len(results.traits) > 20 else [])

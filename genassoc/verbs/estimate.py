@@ -72,7 +72,9 @@ def estimate(
             fitted = min(fitted, clock() - began)
     nulls = n_nulls(cohort)  # each chromosome's are fitted where its tasks run
     start = aligned + fitted * nulls
-    cost = cost_of(job, plan, rows_of_variant(cohort, model), n_threads, memory, start=start, program=program, clock=clock)
+    cost = cost_of(
+        job, plan, rows_of_variant(cohort, model), n_threads, memory, start=start, program=program, clock=clock
+    )
     if cohort.sets is not None:  # whose rows no audit fits again
         return cost
     choices = run_record.describe(cohort, model)["model"]

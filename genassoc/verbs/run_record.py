@@ -16,8 +16,8 @@ from genassoc.data.cohort.recipe import samples_fingerprint
 from genassoc.data.phenotypes.kinship import Kinship
 from genassoc.data.phenotypes.offsets import Offsets
 from genassoc.data.sidecar import Record, standing
+from genassoc.engine.job import missing_notes
 from genassoc.errors import CodingWarning, OutputError
-from genassoc.engine.gene_sets import missing_notes
 from genassoc.models.base import AssociationModel
 from genassoc.models.linear.model import Linear
 from genassoc.models.registry import kind_of
@@ -59,7 +59,11 @@ def inputs_of(cohort: Cohort) -> dict[str, Any]:
         **({"covariate_files": joined} if joined else {}),
         **({} if cohort.offsets is None else {"offsets": _offsets(cohort.offsets)}),
         **({} if cohort.kinship is None else {"kinship": _kinship(cohort.kinship)}),
-        **({} if cohort.sets is None else {"sets": {"digest": cohort.sets.matched.digest, "source": cohort.sets.source}}),
+        **(
+            {}
+            if cohort.sets is None
+            else {"sets": {"digest": cohort.sets.matched.digest, "source": cohort.sets.source}}
+        ),
         "cohort": {
             "samples": samples_fingerprint(cohort),
             "steps": list(cohort.recipe),

@@ -11,6 +11,7 @@ from genassoc.data.schema import block_variants
 from genassoc.engine.plan import MAX_TASK_ROWS, Plan
 from genassoc.errors import InputError, PlanError
 from genassoc.models.base import AssociationModel
+from genassoc.models.scan.genome import ScanState
 from genassoc.models.sets.choices import ChosenSets, SetChoices
 from genassoc.results import Results, SetResults
 from genassoc.shapes import Int64Array
@@ -39,7 +40,9 @@ def with_sets(cohort: Cohort, model: AssociationModel, sets: Any, choices: SetCh
         raise PlanError(f"{error}.") from error
     matched = _matched(sets, cohort)
     if not len(matched.ids):
-        raise PlanError(f"no set has a variant in the store, so that there is nothing to test: {'; '.join(matched.notes) or 'the sets are empty'}.")
+        raise PlanError(
+            f"no set has a variant in the store, so that there is nothing to test: {'; '.join(matched.notes) or 'the sets are empty'}."
+        )
     chosen = ChosenSets(matched, choices, source or str(getattr(matched, "source", "")))
     _ = chosen.weights  # which refuses those that are not there
     notes = tuple(note for note in matched.lines() if note not in cohort.notes)
@@ -54,7 +57,9 @@ def _matched(sets: Any, cohort: Cohort) -> Any:
 
     if isinstance(sets, MatchedSets):
         if sets.store_fingerprint != cohort.store.fingerprint:
-            raise InputError("the sets were matched to another store: give the sets themselves, as read_sets gives them.")
+            raise InputError(
+                "the sets were matched to another store: give the sets themselves, as read_sets gives them."
+            )
         return sets
     if not isinstance(sets, VariantSets):
         sets = read_sets(sets)
@@ -90,10 +95,32 @@ def plan_sets(
 ) -> Plan:
     """Tasks of whole sets, each with about as many rows as a row group may have at most."""
     store = cohort.store
-    cut = min(block_variants(store.n_samples, cohort.has_dosages), max(1, MAX_TASK_ROWS // rows_of_variant(cohort, model)))
-    return Plan.by_set(
-        members_of(cohort), store.contig_runs(), store.block_variants, identity, cut=cut, n_parts=n_parts, settings=settings
+    cut = min(
+        block_variants(store.n_samples, cohort.has_dosages), max(1, MAX_TASK_ROWS // rows_of_variant(cohort, model))
     )
+    return Plan.by_set(
+        members_of(cohort),
+        store.contig_runs(),
+        store.block_variants,
+        identity,
+        cut=cut,
+        n_parts=n_parts,
+        settings=settings,
+    )
+
+
+def set_tests(cohort: Cohort, model: AssociationModel) -> Any:
+    """The analysis of a cohort's sets, a `genassoc.models.sets.analysis.SetTests`; imported when it is asked for."""
+    from genassoc.models.sets.analysis import SetTests
+
+    return SetTests(model, cohort.sets)
+
+
+def set_job(cohort: Cohort, analysis: Any, plan: Plan, state: ScanState) -> Any:
+    """The job of a cohort's sets, a `genassoc.engine.gene_sets.GeneSetJob`."""
+    from genassoc.engine.gene_sets import GeneSetJob
+
+    return GeneSetJob(cohort, analysis, plan.block_variants, state, members_of(cohort))
 
 
 def results_of(path: Path, record: Mapping[str, Any], cohort: Cohort) -> Results:

@@ -18,7 +18,14 @@ _ALSO = {
     "skatorho": "skato", "optimal": "skato", "skatoptimal": "skato", "acat": "acatv", "omnibus": "acato", "cauchy": "acato",
     "vt": "", "sumtest": "burden",
 }  # fmt: skip
-_BURDENS_ALSO = {"weightedsum": "sum", "count": "sum", "madsenbrowning": "sum", "cmc": "collapse", "carrier": "collapse", "maximum": "max"}
+_BURDENS_ALSO = {
+    "weightedsum": "sum",
+    "count": "sum",
+    "madsenbrowning": "sum",
+    "cmc": "collapse",
+    "carrier": "collapse",
+    "maximum": "max",
+}
 _BETA = re.compile(r"beta\(([^,()]+),([^,()]+)\)")
 
 
@@ -90,7 +97,9 @@ class SetChoices:
         object.__setattr__(self, "leave_one_out", checks.flag(self.leave_one_out, "leave_one_out"))
         checks.number(self.collapse_below, "collapse_below", "a count of alleles", 0)
         if not self.max_maf and not self.singletons:
-            raise ValueError("max_maf is empty: give the largest minor allele frequency, such as 0.01, or singletons=True")
+            raise ValueError(
+                "max_maf is empty: give the largest minor allele frequency, such as 0.01, or singletons=True"
+            )
 
     def for_model(self, model: Any) -> "SetChoices":
         """The same with ``tests`` as a model has them.
@@ -156,12 +165,16 @@ def _weights(given: object) -> str:
         except ValueError:
             a = b = -1.0
         if not (0 < a < 1000 and 0 < b < 1000):
-            raise ValueError(f"weights={given!r}: the two parameters of a beta density are numbers above 0, as in 'beta(1,25)'")
+            raise ValueError(
+                f"weights={given!r}: the two parameters of a beta density are numbers above 0, as in 'beta(1,25)'"
+            )
         return f"beta({a:g},{b:g})"
     if word in ("none", COLUMN):
         return word
     if word.startswith("beta") or not word:
-        raise ValueError(f"weights are 'beta(1,25)', 'beta(a,b)', 'none' or the name of a column of weights of the sets, not {given!r}")
+        raise ValueError(
+            f"weights are 'beta(1,25)', 'beta(a,b)', 'none' or the name of a column of weights of the sets, not {given!r}"
+        )
     return str(given).strip()
 
 
@@ -209,7 +222,9 @@ class ChosenSets:
         if name == COLUMN:
             names = list(self.matched.weight_columns)
             if not names:
-                raise PlanError("weights='column': the sets have no weights; give them a column of weights, or choose 'beta(1,25)' or 'none'.")
+                raise PlanError(
+                    "weights='column': the sets have no weights; give them a column of weights, or choose 'beta(1,25)' or 'none'."
+                )
             name = names[0]
         return tuple(self.matched.weights_of(name))
 

@@ -6,14 +6,23 @@ from typing import Any
 
 import numpy as np
 
-from genassoc.data.block import Block, DosageBlock, GenotypeBlock
+from genassoc.data.block import Block, DosageBlock
 from genassoc.models.base import CODES, METHODS, AssociationModel
 from genassoc.models.scan.genome import Scan, ScanState
 from genassoc.models.sets.burden import CohortCounts, Members, carried, most_copies, weighted_sums, with_rows
 from genassoc.models.sets.choices import SetChoices
 from genassoc.shapes import Array, Float64Array, Int64Array
 
-SET_METHODS: tuple[str | None, ...] = (*METHODS, "inversion", "kuonen", "liu", "cauchy", "integral", "exact_set", "adjusted")
+SET_METHODS: tuple[str | None, ...] = (
+    *METHODS,
+    "inversion",
+    "kuonen",
+    "liu",
+    "cauchy",
+    "integral",
+    "exact_set",
+    "adjusted",
+)
 SET_CODES: tuple[str | None, ...] = (*CODES, "no_variants")
 METHOD = {name: number for number, name in enumerate(SET_METHODS)}
 CODE = {name: number for number, name in enumerate(SET_CODES)}
@@ -63,17 +72,22 @@ class Columns:
     def burdens(self, model: AssociationModel, state: ScanState, kind: str) -> tuple[dict[str, Array], tuple[str, ...]]:
         """Rows (D, T, K) of the burden of each column, and the K names of its tests."""
         D, T = len(self.members), len(state.traits)
-        each = 16 * self.block.n_samples if kind == "sum" or isinstance(self.block, DosageBlock) else self.block.n_samples
+        each = (
+            16 * self.block.n_samples if kind == "sum" or isinstance(self.block, DosageBlock) else self.block.n_samples
+        )
         step = max(1, COLUMN_BYTES // each)
         parts: list[dict[str, Array]] = []
         tests: tuple[str, ...] = ()
         # What is gated by the copies of a sum of weights is gated by those of its variants.
-        scan = Scan(replace(model, min_mac=0.0) if kind == "sum" else model)  # type: ignore[type-var]
+        scan = Scan(replace(model, min_mac=0.0) if kind == "sum" else model)
         for first in range(0, D, step):
             some = self.members.between(first, min(D, first + step))
             unit = np.ones(len(some))
+            made: Block
             if kind == "sum":
-                made, unit = weighted_sums(self.block, self.counts, some, self.weights[self._of(first, first + len(some))])
+                made, unit = weighted_sums(
+                    self.block, self.counts, some, self.weights[self._of(first, first + len(some))]
+                )
             else:
                 made = most_copies(self.block, self.counts, some)
                 made = carried(made) if kind == "collapse" else made
@@ -133,7 +147,10 @@ class Markers:
     @classmethod
     def of(cls, columns: Columns, choices: SetChoices, samples: tuple[Int64Array, Any]) -> "Markers":
         """The variants of columns, those with few minor alleles in the cohort as one; ``samples`` are the cohort's columns and mask."""
-        V, lists, weights, together = columns.block.n_variants, [], [], []
+        V = columns.block.n_variants
+        lists: list[Int64Array] = []
+        weights: list[Float64Array] = []
+        together: list[Int64Array] = []
         given = choices.weights != "none" and choices.beta_shape is None
         for d in range(len(columns.members)):
             rows = columns.members[d]
