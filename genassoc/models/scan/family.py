@@ -592,6 +592,6 @@ class WeightedNull(Family):
             for part, values in zip(wide, own):
                 part[self.columns] = values
         return SetNull.of(
-            (trait,), self.columns, WQ, residual[:, None], weight, scale=np.array([1.0 / dispersion]),
+            (trait,), self.columns, wide[2], wide[0][:, None], wide[1], scale=np.array([1.0 / dispersion]),
             events=self.samples.events, failure=self.failure,
         )  # fmt: skip
