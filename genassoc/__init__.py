@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from genassoc.data.cohort.long_range_ld import outside_long_range_ld as outside_long_range_ld
     from genassoc.data.cohort.variant_lists import read_variants as read_variants
     from genassoc.data.phenotypes import endpoints as endpoints
+    from genassoc.data.sets.matched import match_sets as match_sets
+    from genassoc.data.sets.variant_sets import VariantSets as VariantSets
     from genassoc.data.store.store import GenotypeStore as GenotypeStore
     from genassoc.engine.executors import Serial as Serial
     from genassoc.engine.executors import Threads as Threads
@@ -47,9 +49,11 @@ if TYPE_CHECKING:
     from genassoc.models.poisson.model import Poisson as Poisson
     from genassoc.provenance import genassoc_version
     from genassoc.results import Results as Results
+    from genassoc.results import SetResults as SetResults
     from genassoc.simulate import SimulatedTrait as SimulatedTrait
     from genassoc.simulate import simulate_cohort as simulate_cohort
     from genassoc.simulate import simulate_families as simulate_families
+    from genassoc.simulate import simulate_genes as simulate_genes
     from genassoc.verbs.adjustment import adjust as adjust
     from genassoc.verbs.arrays import to_allel as to_allel
     from genassoc.verbs.arrays import to_dask as to_dask
@@ -59,8 +63,10 @@ if TYPE_CHECKING:
     from genassoc.verbs.components import pca as pca
     from genassoc.verbs.demonstration import demo as demo
     from genassoc.verbs.exports import export as export
+    from genassoc.verbs.gene_sets import associate_sets as associate_sets
     from genassoc.verbs.heritability import heritability as heritability
     from genassoc.verbs.kinship import kinship as kinship
+    from genassoc.verbs.meta_analysis import meta_sets as meta_sets
     from genassoc.verbs.permutation import permute as permute
     from genassoc.verbs.predictions import WholeGenomePredictions as WholeGenomePredictions
     from genassoc.verbs.predictors import associate_predictors as associate_predictors
@@ -70,6 +76,7 @@ if TYPE_CHECKING:
     from genassoc.verbs.runs import run as run
     from genassoc.verbs.sample_checks import check_heterozygosity as check_heterozygosity
     from genassoc.verbs.sample_checks import check_sex as check_sex
+    from genassoc.verbs.sets import read_sets as read_sets
     from genassoc.verbs.stores import convert as convert
     from genassoc.verbs.stores import open_store as open_store
     from genassoc.verbs.whole_genome import fit_whole_genome as fit_whole_genome
@@ -80,6 +87,8 @@ _NAMES = {
     "KeptVariants": "genassoc.data.cohort.kept_variants",
     "outside_long_range_ld": "genassoc.data.cohort.long_range_ld",
     "read_variants": "genassoc.data.cohort.variant_lists",
+    "VariantSets": "genassoc.data.sets.variant_sets",
+    "match_sets": "genassoc.data.sets.matched",
     "ld_prune": "genassoc.verbs.pruning",
     "AuditWarning": "genassoc.explanation.audit",
     "UnreadDosagesWarning": "genassoc.errors",
@@ -103,6 +112,7 @@ _NAMES = {
     "NegativeBinomial": "genassoc.models.negative_binomial.model",
     "Poisson": "genassoc.models.poisson.model",
     "Results": "genassoc.results",
+    "SetResults": "genassoc.results",
     "ReusedWarning": "genassoc.errors",
     "SampleMismatchError": "genassoc.errors",
     "Serial": "genassoc.engine.executors",
@@ -116,6 +126,7 @@ _NAMES = {
     "adjust": "genassoc.verbs.adjustment",
     "associate": "genassoc.verbs.association",
     "associate_predictors": "genassoc.verbs.predictors",
+    "associate_sets": "genassoc.verbs.gene_sets",
     "calibrate": "genassoc.verbs.calibration",
     "check_heterozygosity": "genassoc.verbs.sample_checks",
     "check_sex": "genassoc.verbs.sample_checks",
@@ -126,15 +137,18 @@ _NAMES = {
     "heritability": "genassoc.verbs.heritability",
     "fit_whole_genome": "genassoc.verbs.whole_genome",
     "kinship": "genassoc.verbs.kinship",
+    "meta_sets": "genassoc.verbs.meta_analysis",
     "open_store": "genassoc.verbs.stores",
     "pca": "genassoc.verbs.components",
     "permute": "genassoc.verbs.permutation",
     "read_sake_patients": "genassoc.formats.sake.patients",
+    "read_sets": "genassoc.verbs.sets",
     "run": "genassoc.verbs.runs",
     "sample_qc": "genassoc.verbs.quality",
     "SimulatedTrait": "genassoc.simulate",
     "simulate_cohort": "genassoc.simulate",
     "simulate_families": "genassoc.simulate",
+    "simulate_genes": "genassoc.simulate",
     "to_allel": "genassoc.verbs.arrays",
     "to_dask": "genassoc.verbs.arrays",
     "variant_qc": "genassoc.verbs.quality",

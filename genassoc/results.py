@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
 
@@ -62,6 +62,8 @@ class Results:
     Results.read : open a file together with its provenance.
     """
 
+    needed: ClassVar[tuple[str, ...]] = NEEDED  # columns of any such table
+
     def __init__(
         self,
         source: str | Path | pl.DataFrame,
@@ -104,12 +106,13 @@ class Results:
         if not path.is_file():
             fault = "is a folder" if path.is_dir() else "is a special file" if path.exists() else ""
             raise InputError(f"{path} {fault}, not a results file." if fault else f"there is no results file {path}.")
-        results, record = cls(path), read_record(path)
+        results, record = cls._kind(path)(path), read_record(path)
         if record.digest is not None:
             check_table(path, record.digest, record.path)
             results._digest, results._record, results._seen = record.digest, record.path, signature(path)
             check_text(path)
-        results._source = results._opened(dialect, record, trait, test)
+        if not isinstance(results, SetResults):
+            results._source = results._opened(dialect, record, trait, test)
         results.provenance = record.content
         results._check(record)
         if results._source is not None:
@@ -120,11 +123,22 @@ class Results:
             raise InputError(f"{path} is no results file: its name ends in none of {', '.join(SUFFIXES)}.") from error
         except (pl.exceptions.PolarsError, OSError) as error:
             raise InputError(f"{path} cannot be read as a table of results: {error}") from error
-        absent = [name for name in NEEDED if name not in schema.names()]
+        absent = [name for name in results.needed if name not in schema.names()]
         if absent:
             raise InputError(f"{path} is no table of genassoc's results: it has no column {', '.join(absent)}.")
         check_table_types(path, schema)
         return results
+
+    @classmethod
+    def _kind(cls, path: Path) -> "type[Results]":
+        """`SetResults` where a table is of sets, by its columns; a table that cannot be read is found out later."""
+        if cls is not Results:
+            return cls
+        try:
+            names = scan_table(path).collect_schema().names() if path.name.lower().endswith(SUFFIXES) else []
+        except (pl.exceptions.PolarsError, OSError, OutputError):
+            names = []
+        return SetResults if set(SetResults.needed) <= set(names) else Results
 
     def _opened(
         self, dialect: str | None, record: Record, trait: str | None, test: str | None
@@ -421,6 +435,34 @@ class Results:
         names = self.traits
         shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
         return printable(f"Results({where}: {n_rows:,} rows; traits {shown or 'none'})")
+
+
+class SetResults(Results):
+    """The table of a run of sets of variants (`genassoc.associate_sets`): a row each set, mask, bin, trait and test.
+
+    `table`, `top`, `write`, `read`, `provenance` and `ledger` are those of `Results`; `top` leaves out rows without one of the variants.
+    """
+
+    needed: ClassVar[tuple[str, ...]] = ("set_id", "mask", "max_maf", "trait", "test", P_VALUE, "code")
+
+    def top(self, n: int = 10, trait: str | None = None) -> pl.DataFrame:
+        """The ``n`` rows with the smallest p, of one trait or all; equal p stay in the order of the table."""
+        full = super().top
+        left_out = int(self._collected(self.scan().select(pl.col("left_out").is_not_null().sum())).item())
+        best = full(n + left_out if left_out and isinstance(n, int) else n, trait)
+        return best.filter(pl.col("left_out").is_null()).head(n)
+
+    @property
+    def multiplicity(self) -> pl.DataFrame:
+        """How many tests have a p, of each trait and test, rows without one of the variants left out: trait, test, n_tests."""
+        counted = (
+            self.scan().filter(has_p() & pl.col("left_out").is_null()).group_by("trait", "test", maintain_order=True)
+        )
+        return self._collected(counted.agg(pl.len().cast(pl.Int64).alias("n_tests")))
+
+    def threshold(self, alpha: float = 0.05) -> float:
+        """The p below which a row is significant when every mask, bin, test and trait is counted (Bonferroni)."""
+        return alpha / max(1, int(self.multiplicity["n_tests"].sum()))
 
 
 def _inflation(medians: pl.DataFrame) -> pl.Series:

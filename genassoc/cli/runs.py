@@ -1,7 +1,7 @@
 """The commands that run an association: check, run, assoc; and warm, which compiles what they need. They parse, call and print; no numbers are made here."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,10 +27,15 @@ if TYPE_CHECKING:
     from genassoc.verbs.config import Config
 
 _INPUT, _VARIANTS, _OUTPUT = "Input", "Variants", "Output"
+SETS = "\0sets"  # the table of sets among the choices that `assoc` is called with
 
 
-class _Assoc(Command):
-    """`assoc` with the choices of the model that the arguments name: only that one is imported; without one, all are."""
+class OfModel(Command):
+    """A function with the choices of the model that the arguments name: only that one is imported; without one, all are."""
+
+    def __init__(self, function: Callable[..., None]) -> None:
+        super().__init__(function.__name__, help=inspect.getdoc(function))
+        self._function = function
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
@@ -41,7 +46,7 @@ class _Assoc(Command):
         kind = _model_in(args)
         kinds = [kind] if kind is not None and kind in MODELS else list(MODELS)
         try:
-            return command(with_choices(assoc, kinds)).make_context(info_name, list(args), parent, **extra)
+            return command(with_choices(self._function, kinds)).make_context(info_name, list(args), parent, **extra)
         except click.UsageError as error:
             flag = getattr(error, "option_name", None)  # of an option that is none
             for choice in choices_of(list(MODELS)).values() if kind in MODELS and flag else ():
@@ -68,7 +73,7 @@ def add_to(app: click.Group) -> None:
     app.add_command(command(check))
     app.add_command(command(run))
     app.add_command(command(warm))
-    app.add_command(_Assoc("assoc", help=inspect.getdoc(assoc)))
+    app.add_command(OfModel(assoc))
 
 
 def check(
@@ -144,7 +149,7 @@ def _run(
     for note in results.provenance["notes"]:
         if note not in told:
             tell(note)
-    for line in describe.result_lines(results):
+    for line in describe.lines_of(results):
         say(line)
     for line in runs.write_dialect(config, results, force):
         say(line)
@@ -276,6 +281,7 @@ def assoc(
 
     if model not in MODELS:
         raise click.BadParameter(f"there is no model {model!r}; there are {', '.join(MODELS)}", param_hint="--model")
+    sets = choices.pop(SETS, None)
     if loco_folder is not None and offsets is not None:
         raise click.BadParameter("--loco and --offsets are both predictions of the traits: give one of them")
     if loco_folder is not None and not loco_folder.is_dir():
@@ -294,6 +300,7 @@ def assoc(
         "kinship": {"path": None if kinship is None else str(kinship)},
         "variants": {"maf": maf, "mac": mac, "missing": missing_rate, "hwe": hwe, "info": info, "info_source": info_source, "region": region or None,
                      "pass_only": pass_only or None, "list": None if variants is None else str(variants)},
+        "sets": sets or {},
         "output": {"path": str(out), "dialect": dialect, "for_spreadsheets": for_spreadsheets or None},
     }  # fmt: skip
     chosen = {name: {key: value for key, value in table.items() if value is not None} for name, table in tables.items()}

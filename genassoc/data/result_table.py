@@ -12,7 +12,7 @@ from genassoc.data import text_cells
 from genassoc.data.integrity import Digesting, FileDigest
 from genassoc.data.output import replacing, target_of
 from genassoc.data.parquet import ParquetFile, RowGroup, encoded
-from genassoc.data.schema import RESULT_COLUMNS
+from genassoc.data.schema import RESULT_COLUMNS, SET_COLUMNS
 from genassoc.errors import InputError, OutputError
 
 ROW_GROUP = 131_072  # rows of a parquet row group, at most: those of a task of a run
@@ -23,6 +23,8 @@ GZIP_LEVEL = 6
 _POLARS_TYPES: dict[str, Any] = {"String": pl.String, "Int64": pl.Int64, "Float64": pl.Float64}
 
 RESULT_SCHEMA: dict[str, Any] = {column.name: _POLARS_TYPES[column.dtype] for column in RESULT_COLUMNS}
+SET_SCHEMA: dict[str, Any] = {column.name: _POLARS_TYPES[column.dtype] for column in SET_COLUMNS}
+TYPES = RESULT_SCHEMA | SET_SCHEMA  # of the columns of either table: one name, one type
 
 
 def table_suffix(path: Path) -> str:
@@ -200,7 +202,7 @@ def write_table(
 
 
 def scan_table(path: Path) -> pl.LazyFrame:
-    """A results file as a lazy polars frame with the types of the results schema."""
+    """A results file, of variants or of sets, as a lazy polars frame with the types of their schemas."""
     if table_suffix(path) == ".parquet":
         return pl.scan_parquet(path, glob=False)  # a name may hold brackets: results[1].parquet
     return pl.scan_csv(
@@ -208,7 +210,7 @@ def scan_table(path: Path) -> pl.LazyFrame:
         glob=False,
         separator="\t",
         null_values=MISSING,
-        schema_overrides=RESULT_SCHEMA,
+        schema_overrides=TYPES,
         infer_schema_length=ROW_GROUP,
     )
 
@@ -222,7 +224,7 @@ def check_table_types(path: Path, schema: pl.Schema) -> None:
         Names the column, its type and the one that it must have.
     """
     for name, kind in schema.items():
-        wanted = RESULT_SCHEMA.get(name)
+        wanted = TYPES.get(name)
         fits = (
             kind == pl.Null
             or wanted is None

@@ -207,3 +207,32 @@ RESULT_COLUMNS: tuple[ResultColumn, ...] = (
     ResultColumn("missing_rate", "Float64", "calls not observed among the trait's samples"),
     ResultColumn("statistic", "Float64", "the t, z or chi-squared value"),
 )
+
+SET_COLUMNS: tuple[ResultColumn, ...] = (
+    ResultColumn("set_id", "String", "the set's name"),
+    ResultColumn("chromosome", "String", "as in the input"),
+    ResultColumn("start", "Int64", "1-based position of the set's first variant in the store"),
+    ResultColumn("end", "Int64", "of its last"),
+    ResultColumn("mask", "String", "null of what combines all masks"),
+    ResultColumn(
+        "max_maf",
+        "Float64",
+        "largest minor allele frequency of its variants; null of singletons, and of what combines all",
+    ),
+    ResultColumn("trait", "String", "as the model names it"),
+    ResultColumn("test", "String", "burden, skat, skato, acatv, acato, burden:E, ..."),
+    ResultColumn("left_out", "String", "the variant without which the row is, null where none is left out"),
+    ResultColumn("n_variants", "Int64", "variants of the mask that somebody carries"),
+    ResultColumn("mac", "Float64", "minor alleles of all of them among the samples analysed"),
+    ResultColumn("n_carriers", "Int64", "samples analysed that carry any"),
+    ResultColumn("n_carriers_cases", "Int64", "of them with the event"),
+    ResultColumn("n_carriers_controls", "Int64", "of them without"),
+    ResultColumn("n", "Int64", "samples analysed in this row"),
+    ResultColumn("beta", "Float64", "effect of one more unit of the burden"),
+    ResultColumn("standard_error", "Float64", "beta / standard_error is the statistic of a burden's row"),
+    ResultColumn("statistic", "Float64", "of a burden beta / standard_error; of others Q"),
+    ResultColumn("neg_log_10_p_value", "Float64", "two-sided"),
+    ResultColumn("method", "String", "how p was computed"),
+    ResultColumn("code", "String", "null when fine"),
+    ResultColumn("top_variants", "String", "the variants that weigh most in the scores, the first most"),
+)

@@ -35,35 +35,22 @@ def sites(variants: pl.DataFrame, size: int) -> pl.DataFrame:
 
 
 @dataclass(frozen=True)
-class SetJob(AssociationJob[State]):
-    """One analysis of sets of variants; a set has one row for each trait, whatever its size.
+class WholeSets(AssociationJob[State]):
+    """A job whose tasks own whole sets of variants and read them, neighbouring ones together.
 
     Attributes
     ----------
     members : tuple of int64 arrays
         The variants of each set, as given to `Plan.by_set`.
-    described : callable
-        Makes the table of sets from that of their variants and the size of a set.
     """
 
-    analysis: SetAnalysis[State, "BlockResult"]
     members: tuple[Int64Array, ...] = ()
-    described: Callable[[pl.DataFrame, int], pl.DataFrame] = sites
 
-    def do(self, state: State, task: Task) -> TaskOutput:
-        """Rows of the task's sets, in the order of the sets, and counts of their variants."""
-        frames: list[pl.DataFrame] = []
-        counts = Counts()
+    def _read(self, task: Task) -> Iterator[tuple[range, GenotypeBlock | None, Int64Array, Counts]]:
+        """Run after run of the task's sets: those variants that are selected (None: none is), their numbers, and counts of all."""
         for first, last in self._pieces(task):
             numbers = np.unique(np.concatenate(self.members[first:last]))
-            block, kept, tally = self._selected(numbers, task.contig)
-            counts += tally
-            if block is not None:
-                frames += self._rows(state, block, kept, range(first, last))
-        if not frames:
-            return TaskOutput(pl.DataFrame(schema=RESULT_SCHEMA), counts)
-        rows = pl.concat(frames).sort(_AT, maintain_order=True).drop(_AT)
-        return TaskOutput(rows, counts)
+            yield range(first, last), *self._selected(numbers, task.contig)
 
     def _pieces(self, task: Task) -> Iterator[tuple[int, int]]:
         """Runs (first, last) of the task's sets whose variants fit into one block; a set larger than a block is a run by itself."""
@@ -98,6 +85,33 @@ class SetJob(AssociationJob[State]):
         chosen[kept - start] = True
         block = calls.take(chosen)
         return block, kept, counts + Counts(refused=refused_calls(block))
+
+
+@dataclass(frozen=True)
+class SetJob(WholeSets[State]):
+    """One analysis of sets of variants; a set has one row for each trait, whatever its size.
+
+    Attributes
+    ----------
+    described : callable
+        Makes the table of sets from that of their variants and the size of a set.
+    """
+
+    analysis: SetAnalysis[State, "BlockResult"]
+    described: Callable[[pl.DataFrame, int], pl.DataFrame] = sites
+
+    def do(self, state: State, task: Task) -> TaskOutput:
+        """Rows of the task's sets, in the order of the sets, and counts of their variants."""
+        frames: list[pl.DataFrame] = []
+        counts = Counts()
+        for sets, block, kept, tally in self._read(task):
+            counts += tally
+            if block is not None:
+                frames += self._rows(state, block, kept, sets)
+        if not frames:
+            return TaskOutput(pl.DataFrame(schema=RESULT_SCHEMA), counts)
+        rows = pl.concat(frames).sort(_AT, maintain_order=True).drop(_AT)
+        return TaskOutput(rows, counts)
 
     def _rows(self, state: State, block: GenotypeBlock, kept: Int64Array, sets: range) -> list[pl.DataFrame]:
         """Rows of a run of sets, sets of one size together; ``kept`` (V,) are the numbers of the block's variants."""

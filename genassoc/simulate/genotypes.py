@@ -60,6 +60,10 @@ _STREAMS = (
     "pedigree",
     "crossovers",
     "family traits",
+    "genes",
+    "gene variants",
+    "gene traits",
+    "gene missing",
 )
 
 

@@ -46,6 +46,7 @@ from genassoc.verbs.run_record import (
     there_already,
     warn_of_columns,
 )
+from genassoc.verbs.set_plans import plan_sets, results_of, rows_of_variant, set_job, set_tests
 
 if TYPE_CHECKING:
     from genassoc.data.cohort.kinship import Given as KinshipGiven
@@ -76,6 +77,8 @@ def plan_association(
 ) -> Plan:
     """The tasks of an association run; its fingerprint covers all that decides the numbers."""
     identity = fingerprint(cohort=cohort.fingerprint, model=repr(model))
+    if cohort.sets is not None:
+        return plan_sets(cohort, model, identity, n_parts=n_parts, settings=settings)
     store = cohort.store
     # As the store would be laid out by default, however it is: each task makes a row group of the results.
     cut = block_variants(store.n_samples, cohort.has_dosages)
@@ -97,12 +100,15 @@ def association_job(
     cohort: Cohort, model: AssociationModel, plan: Plan, options: RunOptions = DEFAULT
 ) -> AssociationJob[ScanState]:
     """The job that the engine runs; the null models are fitted here, so that bad input is found before any work."""
-    scan = Scan(model)
+    analysis = Scan(model) if cohort.sets is None else set_tests(cohort, model)
     settle()  # of reading tables
     whole = computed(cohort, model, options.executor, options.progress)
     with single_threaded_blas():
-        state = scan.prepare(whole)
+        state: ScanState = analysis.prepare(whole)
     _check_enough_samples(cohort, model, state)
+    if cohort.sets is not None:
+        return set_job(cohort, analysis, plan, state)
+    scan: Scan = analysis
     if not plan.largest_set:
         # A block of each kind has costs of its own, as tables of a product: of dosages several chunks are taken together.
         chunks = DOSAGE_CHUNKS if cohort.has_dosages else 1
@@ -228,7 +234,7 @@ def associate_to_file(
     structure = structure_of(cohort, model, options)
     for note in structure.warned:
         warnings.warn(note, StructureWarning, stacklevel=3)
-    run = fitted(job, plan, options.executor, options.memory, model.rows_per_variant)
+    run = fitted(job, plan, options.executor, options.memory, rows_of_variant(cohort, model))
     record: dict[str, Any] = {}
 
     def seal(merged: Merged) -> None:
@@ -241,8 +247,8 @@ def associate_to_file(
         run.job, run.plan, run.executor, out, options.shown,
         restart=options.restart, seal=seal, for_spreadsheets=for_spreadsheets,
     )  # fmt: skip
-    results = Results(out, record, cohort).vouched(merged.digest)
-    if options.relatedness:
+    results = results_of(out, record, cohort).vouched(merged.digest)
+    if options.relatedness and cohort.sets is None:
         for note in record_inflation(results, merged.digest, cohort, model):
             warnings.warn(note, StructureWarning, stacklevel=3)
     return _audited(results, merged.digest, cohort, options.audit)
@@ -251,8 +257,8 @@ def associate_to_file(
 def _reused(out: Path, existing: Record, cohort: Cohort, n_rows: int | None) -> Results:
     """The results that exist already; audited if they never were."""
     assert existing.digest is not None
-    results = Results(out, existing.content, cohort).vouched(existing.digest)
-    if "audit" not in existing.content:
+    results = results_of(out, existing.content, cohort).vouched(existing.digest)
+    if "audit" not in existing.content and cohort.sets is None:
         results = _audited(results, existing.digest, cohort, n_rows)
     note = reused_note(out)
     results.provenance["notes"] = [note, *results.provenance.get("notes", [])]
@@ -262,7 +268,7 @@ def _reused(out: Path, existing: Record, cohort: Cohort, n_rows: int | None) -> 
 
 def _audited(results: Results, digest: FileDigest, cohort: Cohort, n_rows: int | None) -> Results:
     """The same results with an audit of rows in their record, in memory and beside the file."""
-    if n_rows:
+    if n_rows and cohort.sets is None:
         record = results.provenance
         results.provenance = audited(record, results, cohort, record["parameters"]["model"], n_rows)
         assert results.path is not None

@@ -24,6 +24,14 @@ class Folds:
     """The kind of ``folds``: a whole number, or a word."""
 
 
+class Numbers:
+    """The kind of ``max_maf``: a number, or a list of numbers."""
+
+
+class Names:
+    """The kind of ``masks``: a file, or a table of lists of annotations."""
+
+
 _INPUT = {
     "store": str,
     "phenotypes": str,
@@ -49,6 +57,11 @@ _STEP1 = {
     "prior": str, "block_size": int, "folds": Folds, "fold_order": str, "seed": int, "exact_above": float,
     "variants": str, "relatives": str, "maf": float, "missing": float,
 }  # fmt: skip
+_SETS = {
+    "path": str, "annotations": str, "masks": Names, "tests": list, "weights": str, "max_maf": Numbers, "singletons": bool, "burden": str,
+    "collapse_below": int, "calibrated": bool, "leave_one_out": bool,
+}  # fmt: skip
+_SET_FILES = ("path", "annotations", "masks")
 _OUTPUT = {"path": str, "dialect": str, "metadata": dict, "for_spreadsheets": bool}
 _SECTIONS: dict[str, dict[str, Any] | None] = {
     "input": _INPUT,
@@ -56,11 +69,12 @@ _SECTIONS: dict[str, dict[str, Any] | None] = {
     "offsets": _OFFSETS,
     "kinship": _KINSHIP,
     "step1": _STEP1,
+    "sets": _SETS,
     "variants": _VARIANTS,
     "output": _OUTPUT,
 }
 _REQUIRED = {"input": ("store", "phenotypes"), "model": ("kind",), "output": ("path",)}
-_WITH_KEYS = {"offsets": ("path",), "kinship": ("path",)}  # of tables that may be absent
+_WITH_KEYS = {"offsets": ("path",), "kinship": ("path",), "sets": ("path",)}  # of tables that may be absent
 VCF_SUFFIXES = (".vcf", ".vcf.gz", ".vcf.bgz", ".bcf")
 # Dialects of `Results.write`, and what their files must end in; () where any name will do.
 DIALECTS: dict[str, tuple[str, ...]] = {
@@ -83,7 +97,7 @@ class Config:
 
     Attributes
     ----------
-    input, model, offsets, kinship, step1, variants, output : mapping
+    input, model, offsets, kinship, step1, sets, variants, output : mapping
         The tables of the file.
     folder : Path
         What relative paths are relative to: the folder of the file.
@@ -96,6 +110,7 @@ class Config:
     offsets: Mapping[str, Any] = field(default_factory=dict)
     kinship: Mapping[str, Any] = field(default_factory=dict)
     step1: Mapping[str, Any] = field(default_factory=dict)
+    sets: Mapping[str, Any] = field(default_factory=dict)
     folder: Path = field(default_factory=Path)
 
     @classmethod
@@ -135,6 +150,7 @@ class Config:
             offsets=dict(content.get("offsets", {})),
             kinship=dict(content.get("kinship", {})),
             step1=dict(content.get("step1", {})),
+            sets=dict(content.get("sets", {})),
             folder=folder,
         )
 
@@ -166,6 +182,8 @@ class Config:
         if self.step1:
             files = {name: str(path) for name, path in self.step1_files.items()}
             tables["step1"] = {**self.step1, **files}
+        if self.sets:
+            tables["sets"] = {**self.sets, **{name: str(path) for name, path in self.set_files.items()}}
         if self.variants:
             listed = {} if self.variant_list is None else {"list": str(self.variant_list)}
             tables["variants"] = {**self.variants, **listed}
@@ -219,6 +237,11 @@ class Config:
         return {name: self._path(self.step1[name]) for name in ("variants", "relatives") if name in self.step1}
 
     @property
+    def set_files(self) -> dict[str, Path]:
+        """The files of ``[sets]``; masks may be a table in place of one."""
+        return {name: self._path(self.sets[name]) for name in _SET_FILES if isinstance(self.sets.get(name), str)}
+
+    @property
     def kinship_path(self) -> Path | None:
         """The file of a kinship matrix; None where there is none."""
         path = self.kinship.get("path")
@@ -236,7 +259,7 @@ class Config:
         offsets = [] if self.offset_path is None else [Path(self.offset_path)]
         kinship = [] if self.kinship_path is None else [self.kinship_path]
         listed = [] if self.variant_list is None else [self.variant_list]
-        return [self.phenotypes, *self.covariate_files, *offsets, *kinship, *listed]
+        return [self.phenotypes, *self.covariate_files, *offsets, *kinship, *listed, *self.set_files.values()]
 
     @property
     def out(self) -> Path:
@@ -346,7 +369,16 @@ def problems_of(content: Mapping[str, Any]) -> list[str]:
                 problems.append(f"[{section}] has no '{key}'{_meant(key, known)}")
             elif not _is_a(value, known[key]):
                 problems.append(f"[{section}] {key} = {value!r} is no {_NAMES[known[key]]}")
-    return problems + _dialect_problems(content.get("output"))
+    return problems + _dialect_problems(content.get("output")) + _of_sets(content)
+
+
+def _of_sets(content: Mapping[str, Any]) -> list[str]:
+    """What ``[sets]`` does not go together with."""
+    output = content.get("output")
+    dialect = output.get("dialect") if isinstance(output, Mapping) else None
+    if "sets" in content and dialect in DIALECTS and dialect not in _OWN_DIALECTS:
+        return [f"[output] dialect = {dialect!r} is of single variants: rows of sets are written as parquet or tsv"]
+    return []
 
 
 def _dialect_problems(output: object) -> list[str]:
@@ -377,6 +409,8 @@ def _dialect_problems(output: object) -> list[str]:
 _NAMES = {
     Codes: "list of texts, and no table of such lists,",
     Folds: "whole number, nor 'auto' or 'loocv',",
+    Numbers: "number, nor a list of numbers,",
+    Names: "name of a file, nor a table of lists of annotations,",
     int: "whole number",
     str: "text",
     list: "list of texts",
@@ -393,6 +427,12 @@ def _is_a(value: object, kind: type) -> bool:
         return all(_is_a(codes, list) for codes in value.values())
     if kind is Folds:
         return value in ("auto", "loocv") or _is_a(value, int)
+    if kind is Numbers:
+        return _is_a(value, float) or (isinstance(value, list | tuple) and all(_is_a(item, float) for item in value))
+    if kind is Names:
+        return isinstance(value, str) or (
+            isinstance(value, Mapping) and all(_is_a(item, list) for item in value.values())
+        )
     if kind is int:
         return isinstance(value, int) and not isinstance(value, bool)
     if kind in (list, Codes):

@@ -24,7 +24,7 @@ from genassoc.errors import OutputError, StoreError
 from genassoc.explanation.audit import audit_lines
 from genassoc.progress import Progress
 from genassoc.provenance import sidecar
-from genassoc.results import Results
+from genassoc.results import Results, SetResults
 
 if TYPE_CHECKING:
     from genassoc.formats.convert_parts import ConversionStatus
@@ -205,6 +205,49 @@ def status_lines(state: "Status | ConversionStatus") -> list[str]:
     else:
         lines.append("complete: ready to merge")
     return lines
+
+
+def lines_of(results: Results) -> list[str]:
+    """A summary of results for people, of variants or of sets."""
+    return set_lines(results) if isinstance(results, SetResults) else result_lines(results)
+
+
+def set_lines(results: SetResults) -> list[str]:
+    """A summary of results of sets for people: file, tests and threshold, codes, the best row of each trait."""
+    counts = results.provenance.get("variants", {})
+    rows = results.scan().filter(pl.col("left_out").is_null())
+    n_sets = int(rows.select(pl.col("set_id").n_unique()).collect().item())
+    lines = [
+        f"{results.path}: {n_sets:,} sets; {counts.get('kept', 0):,} of {counts.get('read', 0):,} variants of sets read are selected"
+    ]
+    lines += [f"  left out by {reason}: {n:,}" for reason, n in counts.get("dropped", {}).items()]
+    counted = results.multiplicity
+    total, threshold = int(counted["n_tests"].sum()), results.threshold()
+    by_test = counted.group_by("test", maintain_order=True).agg(pl.col("n_tests").sum())
+    shown = ", ".join(f"{test} {n:,}" for test, n in by_test.iter_rows())
+    lines.append(
+        f"{total:,} tests have a p ({shown}), every mask, bin of frequency and trait counted: at 5 % for all of them together (Bonferroni) a p is "
+        f"significant below {threshold:.3g}, -log10 p above {-math.log10(threshold):.2f}"
+    )
+    samples = results.provenance.get("samples", {})
+    codes = rows.filter(pl.col("code").is_not_null()).group_by("trait", "code", maintain_order=True)
+    coded = codes.agg(pl.len().alias("n"), pl.col("test").unique(maintain_order=True)).collect()
+    for trait in results.traits[:20]:
+        lines += [trait, *(f"  {line}" for line in sample_lines(samples, trait))]
+        top = results.top(1, trait)
+        for row in top.iter_rows(named=True):
+            where = "all masks" if row["mask"] is None else f"{row['mask']}, {_bin(row['max_maf'])}"
+            effect = f", beta {row['beta']:.4g}, SE {row['standard_error']:.3g}" if row["beta"] is not None else ""
+            lines.append(
+                f"  best: {row['set_id']} ({where}; {row['test']}){effect}, -log10 p {row['neg_log_10_p_value']:.2f}"
+            )
+        for row in coded.filter(pl.col("trait") == trait).iter_rows(named=True):
+            lines.append(f"  {row['n']:,} rows of {', '.join(row['test'])}: {row['code']}")
+    return lines + ([f"and {len(results.traits) - 20} more traits"] if len(results.traits) > 20 else [])
+
+
+def _bin(max_maf: float | None) -> str:
+    return "singletons" if max_maf is None else f"frequency up to {max_maf:g}"
 
 
 def result_lines(results: Results) -> list[str]:

@@ -21,6 +21,7 @@ from genassoc.models.base import AssociationModel
 from genassoc.refit.row_data import RowSource
 from genassoc.results import Results
 from genassoc.verbs import run_record
+from genassoc.verbs.set_plans import rows_of_variant
 
 _PERHAPS_COMPILED = 1.0  # s; null models that took longer are fitted again: kernels may have been compiled first
 _REHEARSED = 24  # rows of a block that are fitted again, to know what a row costs
@@ -71,7 +72,11 @@ def estimate(
             fitted = min(fitted, clock() - began)
     nulls = n_nulls(cohort)  # each chromosome's are fitted where its tasks run
     start = aligned + fitted * nulls
-    cost = cost_of(job, plan, model.rows_per_variant, n_threads, memory, start=start, program=program, clock=clock)
+    cost = cost_of(
+        job, plan, rows_of_variant(cohort, model), n_threads, memory, start=start, program=program, clock=clock
+    )
+    if cohort.sets is not None:  # whose rows no audit fits again
+        return cost
     choices = run_record.describe(cohort, model)["model"]
     settle()  # as a run does before its audit
     with single_threaded_blas(), watched() as held:

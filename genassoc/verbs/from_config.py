@@ -104,7 +104,9 @@ def make_cohort(config: Config, store: GenotypeStore, model: AssociationModel | 
         cohort = cohort.keep_variants(read_variants(config.variant_list, cohort.store))
     for predicate in config.predicates():
         cohort = cohort.keep_variants(predicate)
-    return cohort if model is None else related_of(config, with_offsets_of(config, cohort, model), model)
+    if model is None:
+        return cohort
+    return with_sets_of(config, related_of(config, with_offsets_of(config, cohort, model), model), model)
 
 
 def with_offsets_of(config: Config, cohort: Cohort, model: AssociationModel) -> Cohort:
@@ -119,6 +121,30 @@ def with_offsets_of(config: Config, cohort: Cohort, model: AssociationModel) -> 
 def related_of(config: Config, cohort: Cohort, model: AssociationModel) -> Cohort:
     """The cohort with the relationships that a model analyses by: those of ``[kinship]``, or of the store."""
     return related(cohort, model, config.kinship_path)
+
+
+def with_sets_of(config: Config, cohort: Cohort, model: AssociationModel) -> Cohort:
+    """The cohort with the ``[sets]``, where there are any.
+
+    Raises
+    ------
+    InputError
+        A choice has a value that is not allowed; or as `genassoc.verbs.set_plans.with_sets`.
+    """
+    if not config.sets:
+        return cohort
+    from genassoc.models.sets.choices import SetChoices
+    from genassoc.verbs.set_plans import with_sets
+    from genassoc.verbs.sets import read_sets
+
+    files = config.set_files
+    given = {name: value for name, value in config.sets.items() if name not in ("path", "annotations", "masks")}
+    try:
+        choices = SetChoices(**given)
+    except ValueError as error:
+        raise InputError(f"[sets] {error}.") from error
+    masks = files.get("masks", config.sets.get("masks"))
+    return with_sets(cohort, model, read_sets(files["path"], files.get("annotations"), masks), choices)
 
 
 def cohort_of(path: str | Path) -> Cohort:

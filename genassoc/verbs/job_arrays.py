@@ -21,7 +21,6 @@ from genassoc.errors import PlanError
 from genassoc.explanation.audit import audit_lines, audited
 from genassoc.models.base import AssociationModel
 from genassoc.provenance import Recorder
-from genassoc.results import Results
 from genassoc.verbs.association import association_job, plan_association
 from genassoc.verbs.config import Config
 from genassoc.verbs.estimate import estimate
@@ -40,6 +39,7 @@ from genassoc.verbs.run_record import (
     trait_notes,
 )
 from genassoc.verbs.runs import write_dialect
+from genassoc.verbs.set_plans import results_of, rows_of_variant
 from genassoc.verbs.stores import open_store
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _planned(work: Path, options: RunOptions) -> tuple[WorkFolder, Plan, Cohort,
     now = plan_association(cohort, model)
     if now.fingerprint != plan.fingerprint:
         raise PlanError(
-            f"the store, the phenotypes, the offsets, the kinship matrix or genassoc are no longer those that {work} was planned with: "
+            f"the store, the phenotypes, the offsets, the kinship matrix, the sets or genassoc are no longer those that {work} was planned with: "
             "plan again into another folder."
         )
     if now.stretches() != plan.stretches():
@@ -151,7 +151,7 @@ def do_part(work: Path, part: int, options: RunOptions = DEFAULT) -> None:
     memory = plan.settings.get("memory") if options.memory is None else options.memory
     check_before_fitting(cohort, model, memory)
     job = association_job(cohort, model, plan, options)
-    run = fitted(job, plan, options.executor, memory, model.rows_per_variant, recut=False)
+    run = fitted(job, plan, options.executor, memory, rows_of_variant(cohort, model), recut=False)
     run_part(run.job, folder, part, run.executor, options.shown)
 
 
@@ -197,7 +197,7 @@ def merge_parts(work: Path, out: Path, options: RunOptions = DEFAULT) -> tuple[M
     existing = None if options.restart else there_already(config.out, recorder, identity)
     if existing is not None and existing.digest is not None:
         merged = Merged(config.out, Counts.from_dict(existing.content["variants"]), existing.digest)
-        results = Results(config.out, existing.content).vouched(existing.digest)
+        results = results_of(config.out, existing.content, cohort).vouched(existing.digest)
         files = [reused_note(config.out), *write_dialect(config, results, options.restart)]
         return merged, files, audit_lines(existing.content)
     with folder.lock():
@@ -212,7 +212,9 @@ def merge_parts(work: Path, out: Path, options: RunOptions = DEFAULT) -> tuple[M
             write_record(config.out, record, merged.digest)
 
         merged = merge(folder, plan, config.out, seal, for_spreadsheets=for_spreadsheets)
-    results = Results(merged.path, record).vouched(merged.digest)
+    results = results_of(merged.path, record, cohort).vouched(merged.digest)
+    if cohort.sets is not None:
+        return merged, write_dialect(config, results, options.restart), []
     if options.relatedness:
         options.say(record_inflation(results, merged.digest, cohort, model))
     if options.audit:

@@ -90,6 +90,7 @@ def check(path: str | Path, n_threads: int = 1, memory: str | int | None = None,
         if model is not None and not result.problems:
             cohort = result.attempt(partial(from_config.with_offsets_of, config, cohort, model)) or cohort
             cohort = result.attempt(partial(from_config.related_of, config, cohort, model)) or cohort
+            cohort = result.attempt(partial(from_config.with_sets_of, config, cohort, model)) or cohort
         result.lines += cohort.summary_lines()
         result.attempt(partial(_check_some_variant, cohort))
         if model is not None and not result.problems and config.step1:

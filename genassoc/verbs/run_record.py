@@ -16,6 +16,7 @@ from genassoc.data.cohort.recipe import samples_fingerprint
 from genassoc.data.phenotypes.kinship import Kinship
 from genassoc.data.phenotypes.offsets import Offsets
 from genassoc.data.sidecar import Record, standing
+from genassoc.engine.job import missing_notes
 from genassoc.errors import CodingWarning, OutputError
 from genassoc.models.base import AssociationModel
 from genassoc.models.linear.model import Linear
@@ -29,6 +30,7 @@ def describe(cohort: Cohort, model: AssociationModel) -> dict[str, Any]:
     return {
         "model": {"kind": kind_of(model), **asdict(model)},
         "variants": cohort.selection.describe(),
+        **({} if cohort.sets is None else {"sets": asdict(cohort.sets.choices)}),
     }
 
 
@@ -57,6 +59,11 @@ def inputs_of(cohort: Cohort) -> dict[str, Any]:
         **({"covariate_files": joined} if joined else {}),
         **({} if cohort.offsets is None else {"offsets": _offsets(cohort.offsets)}),
         **({} if cohort.kinship is None else {"kinship": _kinship(cohort.kinship)}),
+        **(
+            {}
+            if cohort.sets is None
+            else {"sets": {"digest": cohort.sets.matched.digest, "source": cohort.sets.source}}
+        ),
         "cohort": {
             "samples": samples_fingerprint(cohort),
             "steps": list(cohort.recipe),
@@ -149,6 +156,7 @@ def finish_record(
         *state.notes,
         *trait_notes(cohort, model, state),
         *refused_notes(variants.get("refused", {})),
+        *missing_notes(variants.get("refused", {})),
     ]
     decided = cohort.contigs.decided
     meant = {"contigs": decided} if decided else {}

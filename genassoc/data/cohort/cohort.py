@@ -88,6 +88,8 @@ class Cohort:
         Predictions of traits that enter models with the coefficient 1 (`genassoc.data.cohort.offset_tables.with_offsets`).
     kinship : Kinship or None
         Relationships of the samples, for mixed models (`genassoc.data.cohort.kinship.with_kinship`).
+    sets : ChosenSets or None
+        Sets of variants that are tested in place of single ones (`genassoc.verbs.gene_sets.with_sets`).
     """
 
     store: "GenotypeStore"
@@ -104,6 +106,7 @@ class Cohort:
     id_rule: Rules = EXACT
     offsets: Offsets | None = None
     kinship: Kinship | None = None
+    sets: Any = None
 
     @classmethod
     def align(
@@ -207,6 +210,7 @@ class Cohort:
             digest.update(predicate.expression.meta.serialize())
         digest.update(b"" if self.offsets is None else self.offsets.digest.encode())
         digest.update(b"" if self.kinship is None else f"kinship {self.kinship.digest}".encode())
+        digest.update(b"" if self.sets is None else f"sets {self.sets.digest}".encode())
         return digest.hexdigest()[:16]
 
     # Samples ----------------------------------------------------------------------------------------------

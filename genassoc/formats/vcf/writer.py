@@ -31,6 +31,7 @@ def write_vcf(
     *,
     index: bool = False,
     compression_level: int = 1,
+    fields: Sequence[str] = (),
 ) -> Path:
     """Write VCF 4.3 with one record a variant and the format field GT.
 
@@ -47,11 +48,13 @@ def write_vcf(
         Name and length (None where unknown) of each contig, in the order of the header.
     batches : iterable of (DataFrame, GenotypeBlock)
         V rows with the columns ``chromosome, base_pair_location, rsid, other_allele, effect_allele`` (more
-        are ignored; a null ``rsid`` is written ``.``) beside the calls of the same V variants.
+        are ignored; a null ``rsid`` is written ``.``) beside the calls of the same V variants. A column ``info`` is the text of INFO.
     index : bool
         Also write ``.tbi`` (``.csi`` where a contig is too long for it). Needs BGZF and sorted records.
     compression_level : int
         0 to 3. The default 1 writes 300 MB of text a second.
+    fields : sequence of str
+        Lines of the header about the fields in INFO.
 
     Returns
     -------
@@ -71,7 +74,7 @@ def write_vcf(
     if index and not compressed:
         raise OutputError(f"{path}: a plain-text VCF cannot be indexed; write .vcf.gz, or pass index=False.")
     names = [str(name) for name in sample_ids]
-    header = header_text(path, names, contigs)
+    header = header_text(path, names, contigs, fields)
     order = RecordOrder(path, list(contigs), must_be_sorted=index)
     wip_index = index_path(wip_path(path), contigs)
     try:
@@ -147,6 +150,10 @@ def _check_batch(path: Path, variants: pl.DataFrame, block: GenotypeBlock, n_sam
     if block.n_samples != n_samples:
         raise OutputError(f"{path}: a block of {block.n_samples} samples, but {n_samples} are named.")
     check_variants(path, variants)
+    if "info" in variants.columns and (bad := variants.filter(pl.col("info").str.contains(r"\s"))).height:
+        raise OutputError(
+            f"{path}: info {bad['info'][0]!r} has a space, a tab or a line break, which INFO cannot hold."
+        )
 
 
 def check_variants(path: Path, variants: pl.DataFrame) -> None:
@@ -206,7 +213,8 @@ def _write_batch(write: Callable[[Any], Any], variants: pl.DataFrame, block: Gen
     step = max(1, _TEXT_BYTES // (4 * N + 128))
     for start in range(0, block.n_variants, step):
         rows = slice(start, min(start + step, block.n_variants))
-        prefixes, prefix_end = line_prefixes(variants[rows], pl.lit("PASS"), pl.lit("."), pl.lit("GT"))
+        info = pl.col("info").fill_null(".") if "info" in variants.columns else pl.lit(".")
+        prefixes, prefix_end = line_prefixes(variants[rows], pl.lit("PASS"), info, pl.lit("GT"))
         packed = np.ascontiguousarray(block.packed[rows])
         haploid = np.zeros((len(packed), 0), dtype=np.uint8)
         if block.haploid is not None:

@@ -29,6 +29,7 @@ from genassoc.models.scan.genetic_models import NO_PROBABILITIES, of_calls, prob
 from genassoc.models.scan.product import SQUARE, ThinMatrix, minor_counts
 from genassoc.models.scan.residual_law import withhold_heavy
 from genassoc.models.scan.rows import Rows, assembled, chunks
+from genassoc.models.scan.set_null import SetNull, no_set_null
 from genassoc.models.scan.sums import GenotypeSums, genotype_sums, minor_is_ref
 from genassoc.models.scan.tested import (
     GENOTYPIC,
@@ -79,6 +80,10 @@ class InteractionState(LinearState):
     def nulls(self) -> tuple[NullModel, ...]:
         """Null models by pattern."""
         return tuple(pattern.null for pattern in self.patterns)
+
+    def set_nulls(self) -> tuple[SetNull, ...]:
+        """None: what is tested is not a sum over copies."""
+        raise no_set_null("an interaction")
 
 
 def prepare(model: Any, cohort: Any, choices: Choices) -> InteractionState:

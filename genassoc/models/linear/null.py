@@ -11,6 +11,7 @@ from genassoc.kernels.lanes.vector import DOUBLES
 from genassoc.kernels.likelihoods.linear_rows import Residuals
 from genassoc.models.scan.product import ThinMatrix
 from genassoc.models.scan.residual_law import ResidualLaw
+from genassoc.models.scan.set_null import SetNull
 from genassoc.shapes import BoolArray, Float64Array, Int64Array, UInt64Array, packed_bytes
 from genassoc.stats.linalg import orthonormal_basis
 from genassoc.stats.ranks import normal_scores
@@ -101,6 +102,19 @@ class NullModel:
         Q[self.columns] = np.linalg.solve(np.linalg.cholesky(self.gram), self.Q[self.columns].T).T
         return replace(self, Q=Q, R=np.ascontiguousarray(self.R), gram=np.eye(len(self.gram)))
 
+    def set_null(self) -> SetNull:
+        """Residuals in units of the traits, over the variance of n - C degrees of freedom: as R's SKAT, and the score test."""
+        own = self.with_own_basis() if self.n else self
+        C, weight = len(self.gram), np.zeros(self.Q.shape[0])
+        weight[self.columns] = 1.0
+        freedom = float(self.n - C)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            scale = np.where(self.rss > 0, freedom / (self.scale**2 * self.rss), np.nan)
+        return SetNull.of(
+            self.traits.tolist(), self.columns, own.Q, self.R * self.scale, weight, scale=scale, freedom=freedom,
+            failure="n_too_small" if self.n <= C else None,
+        )  # fmt: skip
+
 
 @dataclass(frozen=True)
 class NullGroup:
@@ -161,6 +175,10 @@ class LinearState:
         """Complete samples of each trait."""
         n = {int(trait): null.n for null in self.nulls for trait in null.traits}
         return [n[trait] for trait in range(len(self.traits))]
+
+    def set_nulls(self) -> tuple[SetNull, ...]:
+        """What the nulls say of sets of variants, one for each pattern of missing phenotypes."""
+        return tuple(null.set_null() for null in self.nulls)
 
 
 @dataclass(frozen=True)

@@ -114,6 +114,15 @@ class NullLogistic(WeightedNull):
         """The outcome, in the form the kernels take."""
         return Trait(self.y, self.offset, self.samples.weight)
 
+    def linear_predictor(self) -> tuple[Float64Array, Float64Array]:
+        """Covariates and coefficients."""
+        return self.X, self.start
+
+    def scores_at(self, eta: Float64Array) -> tuple[Float64Array, Float64Array]:
+        """y - mu, and mu (1 - mu)."""
+        mu = 0.5 * (1.0 + np.tanh(0.5 * eta))
+        return self.y - mu, mu * (1.0 - mu)
+
     def of_firth(self) -> FirthNull:
         """The null model, in the form `genassoc.kernels.likelihoods.logistic_firth` takes."""
         Q, WQ, weight = self.Q[self.columns], self.WQ[self.columns], self.weight[self.columns]

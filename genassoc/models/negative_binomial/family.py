@@ -81,6 +81,16 @@ class NullNegativeBinomial(WeightedNull):
         """Whether alpha is above 0: a saddlepoint then says what a chi-squared does not."""
         return self.shape > 0.0
 
+    def linear_predictor(self) -> tuple[Float64Array, Float64Array]:
+        """Covariates and coefficients."""
+        return self.X, self.start[:-1]
+
+    def scores_at(self, eta: Float64Array) -> tuple[Float64Array, Float64Array]:
+        """(y - mu) / (1 + alpha mu), and mu / (1 + alpha mu): alpha is orthogonal to the coefficients."""
+        mu = np.exp(eta)
+        rest = 1.0 / (1.0 + self.shape * mu)
+        return (self.y - mu) * rest, mu * rest
+
     def fit(self, task: Task, asked: Asked) -> Fits:
         """Fit some rows on their unpacked calls, alpha fitted with each."""
         G = task.calls(asked.variants, self.columns)

@@ -1,6 +1,7 @@
 """The null models of proportional odds: one a trait, thresholds and covariates laid out for the product."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from genassoc.kernels.likelihoods.rows import Fits, Product, Scores
 from genassoc.models.scan.family import Asked, Family, Samples, Tails, Task, bounded_ratios, missing_at_random
 from genassoc.models.scan.information import EventSizes, sum_missing
 from genassoc.models.scan.screen import ScreenState, null_notes
+from genassoc.models.scan.set_null import POLISHED, POLISHING_STEPS, SetNull
 from genassoc.models.scan.sums import GenotypeSums
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.information import (
@@ -95,6 +97,23 @@ class NullOrdinal(Family):
             )
         return scores
 
+    def set_null(self, trait: int) -> SetNull:
+        """Scores and weights, thresholds and covariates taken away by their expected information."""
+        residual, weight, AQ = self.residual, self.weight, self.AQ
+        if self.failure is None:
+            # More steps of scoring, as `genassoc.models.scan.set_null.polished` takes them.
+            parameters, at = self.parameters, _Information.of(self.X, self.levels, self.parameters)
+            for _ in range(POLISHING_STEPS):
+                step = np.linalg.solve(at.J, at.gradient)
+                if not float(step @ at.gradient) > POLISHED:
+                    break
+                parameters = parameters + step
+                at = _Information.of(self.X, self.levels, parameters)
+            residual, weight, AQ = (np.zeros_like(wide) for wide in (residual, weight, AQ))
+            residual[self.columns], weight[self.columns] = at.residual, at.weight
+            AQ[self.columns] = np.linalg.solve(np.linalg.cholesky(at.J), at.cross.T).T
+        return SetNull.of((trait,), self.columns, AQ, residual[:, None], weight, failure=self.failure)
+
     def fit(self, task: Task, asked: Asked) -> Fits:
         """Fit some rows on their unpacked calls."""
         G = task.calls(asked.variants, self.columns)
@@ -131,6 +150,27 @@ class NullOrdinal(Family):
     def finished(self, task: Task) -> dict[str, Array]:
         """The columns of all families, and the test of proportional odds of fitted rows where there are two thresholds or more."""
         return super().finished(task) | {"po_neg_log_10_p_value": task.rows.trend}
+
+
+class _Information(NamedTuple):
+    """Of P parameters: the samples' scores and weights in their linear predictors (n,), the gradient (P,), its expected
+    information J (P, P), and that of a linear predictor with the parameters (n, P).
+    """
+
+    residual: Float64Array
+    weight: Float64Array
+    gradient: Float64Array
+    J: Float64Array
+    cross: Float64Array
+
+    @classmethod
+    def of(cls, X: Float64Array, levels: Levels, parameters: Float64Array) -> "_Information":
+        n, P, D = len(X), parameters.size, np.ascontiguousarray(X[:, 1:])
+        r, w, J, gradient = np.empty(n), np.empty(n), np.empty((P, P)), np.empty(P)
+        cross = np.empty((n, levels.M))
+        ordinal_terms.accumulate(D, levels, parameters, True, J, gradient, r, w)
+        ordinal_terms.threshold_weights(D, levels, parameters, cross)
+        return cls(r, w, gradient, J, np.column_stack([-cross, w[:, None] * D]))
 
 
 def prepare(design: Design, block_columns: Int64Array, block_width: int) -> ScreenState[NullOrdinal]:
@@ -185,19 +225,15 @@ def fit_null(
     if failure is None:
         levels = Levels(level, M, offset)
         ordinal.start_thresholds(level, M, parameters[:M])
-        r, w, J, gradient = np.empty(n), np.empty(n), np.empty((P, P)), np.empty(P)
         samples = ordinal_tiles.laid_out(D, level, offset, np.ones(n), M)
         state, _, _ = ordinal_tiles.fit(samples, P, 0, parameters, climb_of(np.zeros((P, P))))
         if state != kernel.FINE:
             failure = "null_not_converged"
         else:
-            cross = np.empty((n, M))
-            ordinal_terms.accumulate(D, levels, parameters, True, J, gradient, r, w)
-            ordinal_terms.threshold_weights(D, levels, parameters, cross)
-            L = np.linalg.cholesky(J)
-            A = np.column_stack([-cross, w[:, None] * D])
-            AQ[columns] = np.linalg.solve(L, A.T).T
-            weight[columns], residual[columns] = w, r
+            found = _Information.of(X, levels, parameters)
+            L[:] = np.linalg.cholesky(found.J)
+            AQ[columns] = np.linalg.solve(L, found.cross.T).T
+            weight[columns], residual[columns] = found.weight, found.residual
     block_D, block_level = np.zeros((block_width, C - 1)), np.zeros(block_width, np.int64)
     block_D[columns], block_level[columns] = D, level
     null = NullOrdinal(

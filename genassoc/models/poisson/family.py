@@ -99,6 +99,15 @@ class NullPoisson(WeightedNull):
         """Whether the counts vary more than Poisson counts, in all samples or depending on a covariate, and the model has a dispersion."""
         return self.quasi and (self.dispersion > OVERDISPERSED or bool(self.spread.min() < self.spread.max()))
 
+    def linear_predictor(self) -> tuple[Float64Array, Float64Array]:
+        """Covariates and coefficients."""
+        return self.X, self.start
+
+    def scores_at(self, eta: Float64Array) -> tuple[Float64Array, Float64Array]:
+        """y - mu, and mu."""
+        mu = np.exp(eta)
+        return self.y - mu, mu
+
     def fit(self, task: Task, asked: Asked) -> Fits:
         """Fit some rows on their unpacked calls; t statistics with a dispersion."""
         G = task.calls(asked.variants, self.columns)

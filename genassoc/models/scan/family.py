@@ -20,6 +20,7 @@ from genassoc.models.base import CODE
 from genassoc.models.scan.information import sum_missing
 from genassoc.models.scan.product import minor_counts
 from genassoc.models.scan.rows import Rows
+from genassoc.models.scan.set_null import SetNull, no_set_null, polished
 from genassoc.models.scan.sums import AlleleCounts, GenotypeSums
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
 from genassoc.stats.information import FEW_EVENTS
@@ -400,6 +401,10 @@ class Family(OfSamples, ABC):
         """The p of some variants from the distribution called ``name``."""
         raise TypeError(f"{type(self).__name__} has no law {name!r}")
 
+    def set_null(self, trait: int) -> SetNull:
+        """What the null of the model's ``trait`` says of sets of variants."""
+        raise no_set_null(type(self).__name__)
+
     def no_estimate(self, events: AlleleCounts | None, impute: bool) -> list[tuple[BoolArray, str]]:
         """More reasons (V,) for rows without an estimate, and their codes."""
         return []
@@ -565,3 +570,25 @@ class WeightedNull(Family):
         null = logistic_score.NullScores(self.WQ, self.Q, self.weight, self.residual)
         logistic_score.score_with_missing(sums, genotypes.missing, null, mean, impute, scores)
         return scores
+
+    @abstractmethod
+    def linear_predictor(self) -> tuple[Float64Array, Float64Array]:
+        """Covariates X (n, C) and their coefficients (C,)."""
+
+    @abstractmethod
+    def scores_at(self, eta: Float64Array) -> tuple[Float64Array, Float64Array]:
+        """The samples' scores in their linear predictors (n,), and what they weigh there."""
+
+    def set_null(self, trait: int) -> SetNull:
+        """Scores and weights over the dispersion, the covariates taken away."""
+        residual, weight, WQ = self.residual, self.weight, self.WQ
+        if self.failure is None:
+            X, start = self.linear_predictor()
+            own = polished(X, start, self.offset, self.scores_at)
+            if own is not None:
+                residual, weight, WQ = (np.zeros_like(wide) for wide in (residual, weight, WQ))
+                residual[self.columns], weight[self.columns], WQ[self.columns] = own
+        return SetNull.of(
+            (trait,), self.columns, WQ, residual[:, None], weight, scale=np.array([1.0 / self.dispersion]),
+            events=self.samples.events, failure=self.failure,
+        )  # fmt: skip

@@ -14,6 +14,7 @@ from genassoc.models.choices import checks
 from genassoc.models.scan.family import ROW_METHODS, Asked, Choices, Family, Law, Step, Task
 from genassoc.models.scan.product import SQUARE, ThinMatrix
 from genassoc.models.scan.rows import Rows, assembled, chunks, unusable
+from genassoc.models.scan.set_null import SetNull
 from genassoc.models.scan.sums import allele_counts, genotype_sums, minor_is_ref
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array, packed_bytes
 
@@ -76,6 +77,10 @@ class ScreenState(Generic[Null]):
     def n_by_trait(self) -> list[int]:
         """Complete samples of each trait."""
         return [null.n for null in self.nulls]
+
+    def set_nulls(self) -> tuple[SetNull, ...]:
+        """What the nulls say of sets of variants, one a trait."""
+        return tuple(null.set_null(trait) for trait, null in enumerate(self.nulls))
 
 
 def check_choices(model: Any, corrections: tuple[str | None, ...]) -> None:

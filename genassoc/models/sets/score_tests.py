@@ -1,0 +1,237 @@
+"""Rows of SKAT, SKAT-O and ACAT-V: scores once a set and null model, laws once a distinct column of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from genassoc.data.block import Block
+from genassoc.models.scan.set_null import SetNull
+from genassoc.models.sets import calibrated
+from genassoc.models.sets.calibrated import OutcomeLaw
+from genassoc.models.sets.columns import CODE, METHOD, Markers, empty_rows
+from genassoc.models.sets.scores import Carriers, SetScores, carriers_of_any, set_scores
+from genassoc.models.sets.stand_ins import skat_o
+from genassoc.models.sets.tests import skat
+from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
+from genassoc.stats.cauchy import acat
+
+N_TOP = 3
+SCREENED = (
+    1.0  # -log10 p of normal scores below which many expected events let it stand, as where a scan corrects nothing
+)
+FEW_EXPECTED = 10.0  # events among the carriers of a column: with fewer, exact laws whatever the p
+LAWS = {"binary": "bernoulli", "survival": "poisson"}  # of outcomes, by what a model's traits are
+
+
+@dataclass(frozen=True)
+class ScoreTests:
+    """The tests of D distinct columns by scores.
+
+    Attributes
+    ----------
+    tests : tuple of str
+        Of "skat", "skato", "acatv".
+    markers : Markers
+    sets : int64 array (D,)
+        Which set each column is of; columns of a set stand together.
+    raw : sequence of int64 arrays
+        Of each column its variants, as rows of the block.
+    shown : Block
+        The markers' block as the model counts it.
+    samples : (int64 array, uint64 array)
+        The cohort's columns and mask.
+    single : float64 array (V + E, T) or None
+        -log10 p of each row of the markers' block by itself.
+    corrected : bool array (V + E, T) or None
+        Where that p is of another law than that of normal scores; None where normal laws are asked for.
+    burden : float64 array (D, T) or None
+        -log10 p of the weighted sum of the markers, NaN where it is not known.
+    outcome : str
+        What the traits are.
+    """
+
+    tests: tuple[str, ...]
+    markers: Markers
+    sets: Int64Array
+    raw: Sequence[Int64Array]
+    shown: Block
+    samples: tuple[Int64Array, Any]
+    single: Float64Array | None
+    corrected: BoolArray | None
+    burden: Float64Array | None
+    outcome: str
+
+    def rows(self, nulls: Sequence[SetNull], n_traits: int) -> tuple[dict[str, Array], Int64Array]:
+        """Rows (D, T, K), and the rows of the markers' block that weigh most in the scores (D, T, 3)."""
+        D, K = self.sets.size, len(self.tests)
+        made = empty_rows((D, n_traits, max(K, 1)))
+        top = np.full((D, n_traits, N_TOP), -1, np.int64)
+        carriers = Carriers.of(self.shown, *self.samples, self.markers.counts.flipped)
+        edges = np.flatnonzero(np.append(True, np.diff(self.sets) != 0)) if D else np.zeros(0, np.int64)
+        for null in nulls:
+            law = self._law(null)
+            for first, last in zip(edges, [*edges[1:], D]):
+                self._of_set(null, law, carriers, range(int(first), int(last)), made, top)
+        if "acatv" in self.tests:
+            self._combine_variants(made, self.tests.index("acatv"))
+        return made, top
+
+    def _combine_variants(self, made: dict[str, Array], k: int) -> None:
+        """ACAT-V of all columns: the Cauchy combination of the p of their rows, weighted by w^2 maf (1 - maf); columns of one size together."""
+        assert self.single is not None
+        maf = self.markers.counts.maf
+        sizes = np.array([rows.size for rows in self.markers.lists])
+        for size in np.unique(sizes):
+            columns = np.flatnonzero(sizes == size)
+            rows = np.stack([self.markers.lists[d] for d in columns])
+            weights = np.stack([self.markers.weights[d] for d in columns])
+            of_variant = weights**2 * maf[rows] * (1 - maf[rows])
+            p = acat(self.single[rows].transpose(0, 2, 1), of_variant[:, None])
+            coded = made["code"][columns, :, k] > 0
+            made["neg_log_10_p_value"][columns, :, k] = np.where(coded, np.nan, p)
+            lacking = ~coded & np.isnan(p)
+            made["method"][columns, :, k] = np.where(coded | lacking, 0, METHOD["cauchy"])
+            made["code"][columns, :, k] = np.where(lacking, CODE["no_variance"], made["code"][columns, :, k])
+
+    def _law(self, null: SetNull) -> OutcomeLaw | None:
+        """The law of the outcomes, where they are events."""
+        kind = LAWS.get(self.outcome)
+        if kind is None or null.failure is not None or self.corrected is None:
+            return None
+        event = np.zeros(null.width)
+        event[null.events] = 1.0
+        return OutcomeLaw(kind, event - null.residual[0])
+
+    def _of_set(
+        self,
+        null: SetNull,
+        law: OutcomeLaw | None,
+        carriers: Carriers,
+        columns: range,
+        made: dict[str, Array],
+        top: Int64Array,
+    ) -> None:
+        """Fill the rows of the columns of one set, for the traits of a null."""
+        t = np.array(null.traits)
+        lists = self.markers.lists
+        union = np.unique(np.concatenate([lists[d] for d in columns] + [self.raw[d] for d in columns]))
+        scores = set_scores(null, carriers, union)
+        for d in columns:
+            at, of_raw = np.searchsorted(union, lists[d]), np.searchsorted(union, self.raw[d])
+            n_carriers, n_events = carriers_of_any(null, carriers, self.raw[d])
+            made["mac"][d, t] = scores.mac[of_raw].sum()
+            made["n"][d, t] = null.n
+            made["n_carriers"][d, t] = n_carriers
+            if null.events.size:
+                made["n_carriers_cases"][d, t] = n_events
+            code = null.failure or self._too_few(null, n_carriers)
+            if null.failure is None:
+                share = np.square(self.markers.weights[d] * scores.U[:, at])
+                order = np.argsort(-share, axis=1, kind="stable")[:, :N_TOP]
+                top[d, t, : order.shape[1]] = lists[d][order]
+            if code is not None:
+                made["code"][d, t] = CODE[code]
+            else:
+                self._of_column(null, law, carriers, d, scores.take(at), made)
+
+    def _too_few(self, null: SetNull, n_carriers: int) -> str | None:
+        """Why a column has no test by scores: its burden alone has laws that hold."""
+        n_events = null.events.size or null.n
+        controls = null.n - n_events if self.outcome == "binary" else None
+        return calibrated.code_of_sets(n_carriers, n_events, controls) or None
+
+    def _of_column(
+        self,
+        null: SetNull,
+        law: OutcomeLaw | None,
+        carriers: Carriers,
+        d: int,
+        scores: SetScores,
+        made: dict[str, Array],
+    ) -> None:
+        """Fill the rows of one column."""
+        t, rows, weights = np.array(null.traits), self.markers.lists[d], self.markers.weights[d]
+        p, methods = made["neg_log_10_p_value"], made["method"]
+        quadratic = [test for test in self.tests if test in ("skat", "skato")]
+        by_test = {test: k for k, test in enumerate(self.tests)}
+        if not quadratic:
+            return
+        factors = self._factors(d, rows, t, scores)
+        alike = np.flatnonzero((factors == 1.0).all(axis=1))
+        groups = [(alike, scores.V)] if alike.size else []
+        for i in np.flatnonzero((factors != 1.0).any(axis=1)):
+            groups.append((np.array([i]), factors[i][:, None] * scores.V * factors[i]))
+        for some, V in groups:
+            adjusted = V is not scores.V
+            for test in quadratic:
+                k = by_test[test]
+                tested = (skat if test == "skat" else skat_o)(scores.U[some], V, scores.scale[some], weights)
+                made["statistic"][d, t[some], k] = tested.statistic
+                p[d, t[some], k] = tested.neg_log_10_p
+                methods[d, t[some], k] = (
+                    METHOD["adjusted"] if adjusted else [METHOD[str(name)] for name in tested.method]
+                )
+        if law is not None:
+            self._by_law(law, carriers, d, scores, by_test, made, null)
+        for test in quadratic:
+            k = by_test[test]
+            lacking = np.isnan(p[d, t, k])
+            made["code"][d, t[lacking], k] = CODE["no_variance"]
+            methods[d, t[lacking], k] = 0
+
+    def _factors(self, d: int, rows: Int64Array, t: Int64Array, scores: SetScores) -> Float64Array:
+        """What scores are multiplied by (T_p, m) so that variances agree with calibrated p of single variants; 1 where these are normal."""
+        factors = np.ones((t.size, rows.size))
+        if self.corrected is None or self.single is None:
+            return factors
+        corrected = self.corrected[np.ix_(rows, t)]
+        variance = np.diag(scores.V)
+        for i in np.flatnonzero(corrected.any(axis=0)):
+            single = np.where(corrected[:, i], self.single[rows, t[i]], np.nan)
+            V = scores.scale[i] * scores.V
+            burden = np.nan if self.burden is None else float(self.burden[d, t[i]])
+            changed = calibrated.variance_factors(scores.U[i], V, single, burden, self.markers.weights[d])
+            with np.errstate(divide="ignore", invalid="ignore"):
+                ratio = np.diag(changed) / (scores.scale[i] * variance)
+            factors[i] = np.where(np.isfinite(ratio) & (ratio > 1.0), np.sqrt(ratio), 1.0)
+        return factors
+
+    def _by_law(
+        self,
+        law: OutcomeLaw,
+        carriers: Carriers,
+        d: int,
+        scores: SetScores,
+        by_test: dict[str, int],
+        made: dict[str, Array],
+        null: SetNull,
+    ) -> None:
+        """Put the p of exact laws in place of those of normal scores, where these may be wrong."""
+        rows, weights = self.markers.lists[d], self.markers.weights[d]
+        wanted = [test for test in ("skat", "skato") if test in by_test]
+        entries, status, trait = carriers.entries, null.status, null.traits[0]
+        pointers = entries.pointers
+        offsets, samples, doses = [0], [], []
+        for row in rows:
+            of_row = slice(int(pointers[row]), int(pointers[row + 1]))
+            columns, copies = entries.samples[of_row] >> 1, entries.copies[of_row]
+            known = ~np.isnan(copies) & (status[columns] > 0)
+            samples.append(columns[known])
+            doses.append(copies[known])
+            offsets.append(offsets[-1] + int(known.sum()))
+        carried = np.concatenate(samples).astype(np.int64)
+        expected = float(law.mean[carried].sum())
+        likely = max((made["neg_log_10_p_value"][d, trait, by_test[test]] for test in wanted), default=0.0)
+        if expected >= FEW_EXPECTED and likely < SCREENED:
+            return
+        found = calibrated.rare_tests(
+            scores.U[0], scores.scale[0] * scores.V, weights,
+            calibrated.Columns(np.array(offsets, np.int64), carried, np.concatenate(doses)), law, skat_o="skato" in by_test,
+        )  # fmt: skip
+        # Of one column SKAT-O is SKAT.
+        for test, value in (("skat", found.skat), ("skato", found.skat_o if rows.size > 1 else found.skat)):
+            if test in by_test and np.isfinite(value):
+                made["neg_log_10_p_value"][d, trait, by_test[test]] = max(value, 0.0)
+                made["method"][d, trait, by_test[test]] = METHOD["exact_set"]
