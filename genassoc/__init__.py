@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from genassoc.verbs.gene_sets import associate_sets as associate_sets
     from genassoc.verbs.heritability import heritability as heritability
     from genassoc.verbs.kinship import kinship as kinship
+    from genassoc.verbs.meta_analysis import meta_sets as meta_sets
     from genassoc.verbs.permutation import permute as permute
     from genassoc.verbs.predictions import WholeGenomePredictions as WholeGenomePredictions
     from genassoc.verbs.predictors import associate_predictors as associate_predictors
@@ -138,6 +139,7 @@ _NAMES = {
     "heritability": "genassoc.verbs.heritability",
     "fit_whole_genome": "genassoc.verbs.whole_genome",
     "kinship": "genassoc.verbs.kinship",
+    "meta_sets": "genassoc.verbs.meta_analysis",
     "open_store": "genassoc.verbs.stores",
     "pca": "genassoc.verbs.components",
     "permute": "genassoc.verbs.permutation",

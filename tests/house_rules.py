@@ -90,6 +90,7 @@ BETWEEN_FORMATS = {
 KNOWS_BLOCKS = {
     "engine/sets.py",
     "engine/gene_sets.py",
+    "engine/set_scores.py",
     "engine/passes.py",
     "engine/rereading.py",
     "engine/association.py",

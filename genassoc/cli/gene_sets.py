@@ -16,7 +16,11 @@ _SETS = "Sets"
 _OPTIONS: dict[str, Any] = {
     "sets": Annotated[
         Path,
-        Option(metavar="FILE", help="Sets: a table, REGENIE's set list, SAIGE's group file.", panel=_SETS),
+        Option(
+            metavar="FILE",
+            help="Sets: a table, REGENIE's set list, SAIGE's group file; or a VCF with CSQ or ANN, a GTF, or STORE.",
+            panel=_SETS,
+        ),
     ],
     "annotations": Annotated[
         Path | None, Option(metavar="FILE", help="Annotations of variants, as REGENIE's.", panel=_SETS)
@@ -76,8 +80,8 @@ def _with_sets(assoc: Callable[..., None]) -> Callable[..., None]:
     ]
 
     @wraps(assoc)
-    def sets(*arguments: Any, **given: Any) -> None:
-        table = {_RENAMED.get(name, name): given.pop(name, None) for name in _OPTIONS}
+    def sets(*arguments: object, **given: object) -> None:
+        table: dict[str, Any] = {_RENAMED.get(name, name): given.pop(name, None) for name in _OPTIONS}
         table["tests"] = values.names(table["tests"] or ()) or None
         table["max_maf"] = [_number(word) for word in values.names(table["max_maf"] or ())] or None
         plain = {name: str(value) if isinstance(value, Path) else value for name, value in table.items()}

@@ -63,7 +63,7 @@ class GeneSetJob(WholeSets[ScanState]):
             block = replace(GenotypeBlock.from_codes(np.zeros((0, columns), np.uint8)), contig=task.contig)
         ids = self._ids(kept)
         frames, missing = [], 0
-        for some, mine, at in _by_kind(block, found):
+        for some, mine, at in sets_by_kind_of_block(block, found):
             rows = self.analysis.rows(state, some, mine)
             missing += rows.n_missing
             frames.append(self._frame(state, rows, ids if at is None else ids.gather(at)))
@@ -123,7 +123,7 @@ class GeneSetJob(WholeSets[ScanState]):
         return self.cohort.store.position(int(self.members[number][which]))
 
 
-def _by_kind(
+def sets_by_kind_of_block(
     block: GenotypeBlock, found: list[tuple[int, Int64Array, Int64Array]]
 ) -> Iterator[tuple[Block, list[tuple[int, Int64Array, Int64Array]], Int64Array | None]]:
     """Sets of calls together, those on X apart, and each set with dosages by itself: block, sets with their rows of it, and which rows of

@@ -10,7 +10,6 @@ from genassoc.data import strangers
 from genassoc.data.analysis import State
 from genassoc.engine.plan import Task
 
-
 MISSING_CALLS = "missing calls of tested variants"  # of sets: counted in `Counts.refused`
 
 

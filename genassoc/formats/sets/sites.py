@@ -44,6 +44,13 @@ def subfields_in(path: Path, name: str) -> str:
     return subfields_of(declared)
 
 
+def declares(path: Path, name: str) -> bool:
+    """Whether the header of a VCF declares an INFO field."""
+    return any(
+        re.match(rb"##INFO=<(?:.*,)?ID=" + re.escape(name.encode()) + rb"[,>]", line) for line in header_lines(path)
+    )
+
+
 def read_sites(path: Path, name: str) -> Iterator[pl.DataFrame]:
     """Rows of a VCF, one an ALT, some ten thousands at a time: variant (chromosome_position_ref_alt), alt_index, full, trimmed, value.
 
