@@ -200,7 +200,7 @@ class SetTests:
                 shown = halved_in_males(shown, state.males)
             scored, top = ScoreTests(
                 by_scores, markers, numbers, [members[d] for d in range(D)], shown, samples,
-                *(self._single(state, markers.block) if by_scores else (None, None)),
+                *(self.single(state, markers.block) if by_scores else (None, None)),
                 self._known_burden(markers, burdens, columns), str(getattr(self.model, "outcome", "")),
             ).rows(nulls, T)  # fmt: skip
             scored = {name: values[:, :, : len(by_scores) or 1] for name, values in scored.items()}
@@ -221,7 +221,7 @@ class SetTests:
         p[[bool((rows >= V).any()) for rows in markers.lists]] = np.nan
         return p
 
-    def _single(self, state: ScanState, block: Block) -> tuple[Float64Array, BoolArray | None]:
+    def single(self, state: ScanState, block: Block) -> tuple[Float64Array, BoolArray | None]:
         """-log10 p (V, T) of each variant by itself, however rare, and whether by another law than that of normal scores."""
         alone = Scan(replace(self.model, min_mac=1.0))  # type: ignore[type-var]
         columns = alone.block(state, block).columns
