@@ -1,8 +1,8 @@
 """Mutants of genotype files: each is read, or refused with a typed error, in little time and memory. All formats use this one harness.
 
 A test of a format makes `Seeds` of small sound files, marks itself ``fuzz`` and calls `fuzz`. ``GENASSOC_FUZZ_SECONDS`` says
-how long each runs (10), ``GENASSOC_FUZZ_SEED`` which mutants are made. `test_kernels_bounds` runs tests marked ``fuzz`` again
-with bounds checks. By hand: ``GENASSOC_FUZZ_SECONDS=600 GENASSOC_FUZZ_SEED=$RANDOM python -m pytest -n 0 -m fuzz tests/test_fuzz_vcf.py``.
+how long each runs (3), ``GENASSOC_FUZZ_SEED`` which mutants are made. `test_kernels_bounds` runs tests marked ``fuzz`` again
+with bounds checks, for longer. By hand: ``GENASSOC_FUZZ_SECONDS=600 GENASSOC_FUZZ_SEED=$RANDOM python -m pytest -n 0 -m fuzz tests/test_fuzz_vcf.py``.
 """
 
 import os
@@ -26,8 +26,9 @@ from genassoc.formats.inputs import open_source
 from genassoc.formats.reading import Reading
 from genassoc.formats.source import RecordError
 
-SECONDS = float(os.environ.get("GENASSOC_FUZZ_SECONDS", "10"))
+SECONDS = float(os.environ.get("GENASSOC_FUZZ_SECONDS", "3"))
 SEED = int(os.environ.get("GENASSOC_FUZZ_SEED", "1"))
+LEAST_MUTANTS = 60  # however slow the machine, so that some are read and some refused
 MOST_SECONDS = 5.0  # of CPU for one mutant of a few kilobytes, whose seeds take milliseconds
 ROOM = (
     2**30
@@ -195,7 +196,7 @@ def fuzz(
     same: Callable[[Any, Any], None] | None = None,
     seconds: float = SECONDS,
 ) -> Counter[str]:
-    """Read mutants for some seconds.
+    """Read mutants for some seconds, `LEAST_MUTANTS` at least.
 
     Parameters
     ----------
@@ -227,7 +228,7 @@ def fuzz(
     rng, end = random.Random(SEED), time.monotonic() + seconds
     kept = Path(tempfile.gettempdir()) / "genassoc-fuzz" / f"{os.getpid()}-{path.name}"
     with limited(ROOM), _kept_if_it_fails(path, kept):
-        while time.monotonic() < end:
+        while time.monotonic() < end or counts["total"] < LEAST_MUTANTS:
             path.write_bytes(seeds.mutant(rng))
             counts["total"] += 1
             where = f"mutant {counts['total']} of GENASSOC_FUZZ_SEED={SEED}, kept as {kept}"

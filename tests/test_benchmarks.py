@@ -148,3 +148,15 @@ def test_calibration_in_the_corners(monkeypatch, capsys, tmp_path):
     )
     assert all("not yet told" in line or "FAILS" in line for line in corners.holm_failures(whole))
     assert len(corners.tables(whole)) == len(corners.BINS) + 5
+
+
+def test_gene_cost(monkeypatch, capsys, tmp_path):
+    import gene_cost
+
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        ["gene_cost", "--samples", "300", "--genes", "6", "--traits", "2", "--repeats", "0", "--work", str(tmp_path)],
+    )
+    assert gene_cost.main() == 0  # Q of every gene as plain numpy has it
+    assert "Q of 12 genes x traits" in capsys.readouterr().out

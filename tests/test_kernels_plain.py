@@ -23,7 +23,8 @@ def run_kernel_tests(switch: str, tmp_path: Path, marked: str = "kernel") -> Non
     """Every test so marked, in a process with this switch of numba's on."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     # Bounds checks are compiled in: such code must not get into the cache of the code without.
-    environment |= {switch: "1", "GENASSOC_CACHE_DIR": str(tmp_path), "PYTHONPATH": _python_path()}
+    environment |= {switch: "1", "GENASSOC_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": _python_path()}
+    environment.setdefault("GENASSOC_FUZZ_SECONDS", "8")
     run = subprocess.run(
         [
             sys.executable,
@@ -35,6 +36,8 @@ def run_kernel_tests(switch: str, tmp_path: Path, marked: str = "kernel") -> Non
             "no:cacheprovider",
             "-n",
             "0",  # beside other tests already
+            "--basetemp",
+            str(tmp_path / "tests"),
             str(TESTS),
         ],
         env=environment,

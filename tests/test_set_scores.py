@@ -1,17 +1,27 @@
 """Scores of sets and their covariance, by carriers, against dense matrices and textbook information of every family."""
 
+import json
+
 import numpy as np
+import polars as pl
 import pytest
 from glm_cohort import MemoryCohort, calls
+from memory_store import MemoryStore, snv_table
 from oracles import cox_sets
 from oracles import set_scores as oracle
+from real_data import real_data
+from test_sex_chromosomes import mixed_cohort
 
 import genassoc as ga
-from genassoc.data.block import DosageBlock, GenotypeBlock
+from genassoc.data.block import X_OUTSIDE_PAR, DosageBlock, GenotypeBlock, places_of
+from genassoc.data.cohort.cohort import Cohort
+from genassoc.data.cohort.offset_tables import with_offsets
 from genassoc.data.phenotypes.offsets import Offsets
 from genassoc.errors import PhenotypeError
 from genassoc.kernels.genotypes import set_scores as kernel
 from genassoc.kernels.genotypes.counts import mask_words
+from genassoc.models.scan.genome import Scan, halved_in_males
+from genassoc.models.scan.sums import genotype_sums
 from genassoc.models.sets.null import set_nulls
 from genassoc.models.sets.scores import Carriers, carriers_of_any, set_scores
 
@@ -306,3 +316,77 @@ def test_sums_are_those_of_the_twin():
     kernel.count_any(entries, np.array([0, 2]), status, seen, two)
     assert tuple(two) == oracle.count_any(G[[0, 2]][:, members], events[members])
     assert not last_of.any() and not seen.any()
+
+
+@pytest.mark.parametrize("male_x_dosage", [1, 2])
+def test_one_copy_of_x_y_and_mt(male_x_dosage):
+    haploid = np.random.default_rng(3).random((20, 120)) < 0.5
+    cohort, _, _ = mixed_cohort(haploid, build="GRCh38")
+    model = ga.Logistic(["d"], ["x"], correction=None, missing="mean", male_x_dosage=male_x_dosage)
+    scan = Scan(model)
+    state = scan.prepare(cohort)
+    whole = cohort.read(0, 20)
+    for kind in np.unique(places_of(whole).ploidy):
+        at = np.flatnonzero(places_of(whole).ploidy == kind)
+        block = whole.take(at)
+        on_x = kind == X_OUTSIDE_PAR
+        fitted = state.of(block.contig, on_x)
+        found = model.block(fitted, halved_in_males(block, state.males) if on_x and male_x_dosage == 1 else block)
+        (null,) = set_nulls(fitted)
+        if on_x and male_x_dosage == 1:
+            block = halved_in_males(block, state.males)
+        scores = set_scores(null, Carriers.of(block, fitted.cohort_columns, fitted.cohort_mask))
+        own = fitted.nulls[0]
+        sums = genotype_sums(block, scores.flipped, own.columns, own.mask)
+        copies = np.where(scores.flipped, sums.n_alleles - sums.allele_count, sums.allele_count)
+        np.testing.assert_array_equal(scores.mac, copies)
+        np.testing.assert_array_equal(scores.n_observed, sums.n)
+        # The screen's score test of ALT is the same ratio, of sums in float32.
+        variance = np.diag(scores.V)
+        tested = np.isfinite(found.columns["statistic"][:, 0])
+        assert tested.sum() >= 3
+        z = np.where(scores.flipped, -1, 1) * scores.U[0] / np.sqrt(variance)
+        np.testing.assert_allclose(found.columns["statistic"][tested, 0], z[tested], rtol=0, atol=1e-5)
+
+
+def test_offsets_by_chromosome_have_nulls_of_their_own():
+    codes, _, columns = data(13)
+    n = 60
+    rng = np.random.default_rng(13)
+    table = pl.concat([snv_table(7, "1"), snv_table(7, "2")])
+    ids = [f"s{i}" for i in range(n)]
+    store = MemoryStore(codes[:, :n], ids, table)
+    phenotypes = pl.DataFrame({"IID": ids, "q": rng.normal(size=n), "x": columns["x"][:n]})
+    given = {name: pl.DataFrame({"IID": ids, "q": rng.normal(size=n)}) for name in "12"}
+    cohort = with_offsets(Cohort.align(store, phenotypes), given, ["q"], "quantitative")
+    state = Scan(ga.Linear(["q"], ["x"])).prepare(cohort)
+    for name in "12":
+        (null,) = set_nulls(state.of(name, False))
+        y = phenotypes["q"].to_numpy() - given[name]["q"].to_numpy()
+        X = np.column_stack([np.ones(n), columns["x"][:n]])
+        np.testing.assert_allclose(null.residual[0], y - X @ np.linalg.lstsq(X, y, rcond=None)[0], rtol=0, atol=1e-12)
+
+
+def test_q_of_r_skat():
+    folder = real_data("skat")
+    cases = json.loads((folder / "EXPECTED_skat.json").read_text())["cases"]
+    toy = {case["name"]: case for case in cases if isinstance(case["genotypes"], list)}
+    G, y = (
+        np.loadtxt(folder / "skat_genotype_matrix.csv.gz", delimiter=",").T,
+        np.loadtxt(folder / "skat_phenotypes.csv"),
+    )
+    for case in cases:
+        kind = case["name"].split()[0]
+        if "big" in case["name"]:
+            codes, columns = G, {"y": y if kind == "linear" else (y > 2) * 1.0}
+        else:
+            given = np.array(toy[kind]["covariates"], float).T
+            codes, columns = np.array(toy[kind]["genotypes"]), {"y": np.array(toy[kind]["phenotype"], float)}
+            columns |= {f"x{k}": x for k, x in enumerate(given)}
+        family = ga.Linear if kind == "linear" else ga.Logistic
+        model = family(["y"], [name for name in columns if name != "y"])
+        ((_, scores),) = scores_of(model, MemoryCohort(**columns), codes.astype(np.uint8))
+        weights = np.broadcast_to(np.array(case["weights"] if "big" not in case["name"] else 1.0), len(codes))
+        # R's Q is half of the weighted sum of squares, of a linear model over sigma^2 once; it prints seven digits.
+        Q = np.sum(weights * scores.U[0] ** 2) / (2 * scores.scale[0])
+        np.testing.assert_allclose(Q, case["Q"], rtol=1e-6)

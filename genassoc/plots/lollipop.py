@@ -7,7 +7,7 @@ import polars as pl
 
 from genassoc.errors import GenassocError
 from genassoc.plots.figure import DISTINCT, GREY, INK, PALE, dress, new_axes, size_in_points, write_title
-from genassoc.plots.labels import place_labels
+from genassoc.shapes import Float64Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _NEEDED = ("base_pair_location", "variant_id", "annotation", "n_carriers")
 _MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")  # with colours, so that neither alone has to tell
 _PER = 1000.0
+_LETTER, _ROW, _LONGEST = 5.1, 13.0, 24  # of names: points a letter and a row, letters
 
 
 def lollipop(
@@ -73,7 +74,7 @@ def lollipop(
             some = mine & (down < 0)
             ax.plot(x[some], down[some], markersize=6, zorder=3, alpha=0.55, **style)
     ax.set_xlim(float(x.min()) - 0.05 * width, float(x.max()) + 0.05 * width)
-    ax.set_ylim(1.15 * bottom if split else 0.0, 1.45 * top)  # room for names
+    ax.set_ylim(1.15 * bottom if split else 0.0, 1.06 * top)
     ax.grid(axis="y", color=PALE, linewidth=0.5, zorder=0)
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{abs(value):g}"))
     ax.xaxis.set_major_locator(MaxNLocator(6))
@@ -105,8 +106,38 @@ def _heights(variants: pl.DataFrame, group: str | None) -> pl.Series:
 
 
 def _name(ax: "Axes", table: pl.DataFrame, names: int) -> None:
-    """Names of the variants with the smallest p, else of the most carriers, away from each other and from the points."""
+    """Names of the variants with the smallest p, else of the most carriers, in rows above all points: none touches another, a line leads to each."""
     by = "neg_log_10_p_value" if "neg_log_10_p_value" in table.columns else "n_carriers"
-    named = table.filter(pl.col(by).is_finite()).sort(by, descending=True).head(names)
-    place = named.with_columns(rsid=pl.lit(None, pl.String), chromosome=pl.lit(""))
-    place_labels(ax, place, table, "base_pair_location", "_above", size_in_points(ax))
+    named = table.filter(pl.col(by).is_finite()).sort(by, descending=True).head(names).sort("base_pair_location")
+    if named.is_empty():
+        return
+    width, height = size_in_points(ax)
+    words = [name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…" for name in named["variant_id"]]
+    needed = np.array([_LETTER * len(word) + 8.0 for word in words])
+    n_rows = min(len(words), int(np.ceil(1.3 * needed.sum() / width)))
+    band = _ROW * n_rows + 12.0
+    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+    ax.set_ylim(bottom, bottom + (top - bottom) * height / max(height - band, 0.4 * height))
+    scale = width / (right - left)
+    at = (named["base_pair_location"].to_numpy() - left) * scale
+    for row in range(n_rows):
+        mine = np.arange(row, len(words), n_rows)
+        for k, centre in zip(mine, spread(at[mine], needed[mine], width)):
+            ax.annotate(
+                words[k], (named["base_pair_location"][int(k)], named["_above"][int(k)]), xytext=(centre / width, 1.0 - _ROW * (row + 0.5) / height),
+                textcoords="axes fraction", ha="center", va="center", fontsize=8, color=INK, zorder=5,
+                arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.5, "linestyle": (0, (2, 2)), "shrinkA": 1, "shrinkB": 4},
+                bbox={"boxstyle": "square,pad=0.15", "facecolor": "white", "edgecolor": "none"},
+            )  # fmt: skip
+
+
+def spread(centres: Float64Array, widths: Float64Array, length: float) -> Float64Array:
+    """Centres (n,), ascending, moved apart so that pieces of these widths lie side by side on ``length``."""
+    placed = centres.copy()
+    for k in range(placed.size):
+        least = widths[k] / 2 if k == 0 else placed[k - 1] + (widths[k - 1] + widths[k]) / 2
+        placed[k] = max(placed[k], least)
+    for k in range(placed.size - 1, -1, -1):
+        most = length - widths[k] / 2 if k == placed.size - 1 else placed[k + 1] - (widths[k + 1] + widths[k]) / 2
+        placed[k] = min(placed[k], most)
+    return placed

@@ -271,7 +271,12 @@ def _opened(
             ]
         )
         masks: dict[str, frozenset[str] | None] = {_ALL: None}
-        masks |= {name: frozenset([name]) for name in sorted({part for name in members["annotation"].drop_nulls().unique() for part in name.split("&")})}
+        masks |= {
+            name: frozenset([name])
+            for name in sorted(
+                {part for name in members["annotation"].drop_nulls().unique() for part in name.split("&")}
+            )
+        }
     else:
         members, notes = _members(sets)
         masks = {name: frozenset(of) for name, of in sets.masks.items()} or {_ALL: None}
@@ -421,7 +426,15 @@ def _pooled(parts: Sequence[Matched | None], absent: str) -> tuple[Pooled, Float
     n_events = None if any(n is None for n in known) else sum(n for n in known if n is not None)
     maf = np.minimum(frequency, 1.0 - frequency)
     return Pooled(
-        U, V, mac, maf, carriers, events, sum(part.n for part in here), n_events, ), mac
+        U,
+        V,
+        mac,
+        maf,
+        carriers,
+        events,
+        sum(part.n for part in here),
+        n_events,
+    ), mac
 
 
 def _weights(asked: SetVariants, pooled: Pooled, choices: SetChoices) -> Float64Array:

@@ -17,7 +17,15 @@ from genassoc.models.sets.analysis import SetTests
 from genassoc.provenance import Recorder
 from genassoc.verbs.association import association_job
 from genassoc.verbs.options import RunOptions
-from genassoc.verbs.run_record import describe, finish_record, input_files, inputs_of, reused_note, run_of, there_already
+from genassoc.verbs.run_record import (
+    describe,
+    finish_record,
+    input_files,
+    inputs_of,
+    reused_note,
+    run_of,
+    there_already,
+)
 from genassoc.verbs.set_plans import plan_sets
 
 _PARTS = "scores"  # enters the fingerprint: parts of results are never taken for parts of scores

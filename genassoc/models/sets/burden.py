@@ -8,7 +8,7 @@ import numpy as np
 from genassoc.data.block import AUTOSOMAL, X_OUTSIDE_PAR, Block, DosageBlock, GenotypeBlock, Places, places_of
 from genassoc.kernels.genotypes import burdens as kernel
 from genassoc.models.scan.sums import GenotypeSums, genotype_sums, minor_is_ref
-from genassoc.shapes import BoolArray, Float64Array, Int64Array, UInt64Array
+from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt16Array, UInt64Array
 
 PREDICTOR_STEPS = 2**20  # of one copy, as `DosageBlock` has them of predictors
 _LOW = np.uint64(0x5555555555555555)
@@ -61,6 +61,8 @@ class CohortCounts:
     mean : float64 array (V,)
         Minor alleles of a sample, as the block codes them.
     n_missing : int64 array (V,)
+    carriers : float64 array (V,)
+        Samples with a minor allele; of dosages, about as many.
     """
 
     flipped: BoolArray
@@ -68,6 +70,7 @@ class CohortCounts:
     maf: Float64Array
     mean: Float64Array
     n_missing: Int64Array
+    carriers: Float64Array
 
     @classmethod
     def of(cls, block: Block, columns: Int64Array, mask: UInt64Array) -> "CohortCounts":
@@ -81,6 +84,8 @@ class CohortCounts:
             mac / np.maximum(sums.n_alleles, 1),
             sums.sum_g / np.maximum(sums.n, 1),
             columns.size - sums.n,
+            # sum g - (sum g^2 - sum g) / 2: one for g of 1 and of 2
+            np.rint(1.5 * sums.sum_g - 0.5 * sums.sum_g2),
         )
 
 
@@ -89,7 +94,7 @@ def most_copies(block: Block, counts: CohortCounts, members: Members) -> Block:
     if isinstance(block, DosageBlock):
         minor = _minor_dosages(block, counts.flipped, np.zeros(block.n_variants))
         values = np.stack([minor[members[s]].max(axis=0, initial=0.0) for s in range(len(members))])
-        steps = np.rint(values * block.scale).astype(block.values.dtype)
+        steps = _as_stored(block, np.rint(values * block.scale))
         return replace(
             block, values=steps, places=_places(block, members), homozygous=None, haploid=_haploid(block, members)
         )
@@ -98,8 +103,10 @@ def most_copies(block: Block, counts: CohortCounts, members: Members) -> Block:
     return _calls(block, words, members)
 
 
-def carried(most: GenotypeBlock) -> GenotypeBlock:
-    """Of `most_copies`, 1 where there is any."""
+def carried(most: Block) -> Block:
+    """Of `most_copies`, 1 where there is any; of dosages, one copy at most."""
+    if isinstance(most, DosageBlock):
+        return replace(most, values=_as_stored(most, np.minimum(most.values, most.scale)))
     words = _words(most)
     some = (words | (words >> np.uint64(1))) & _LOW
     missing = words & (words >> np.uint64(1)) & _LOW
@@ -209,3 +216,9 @@ def _minor_dosages(block: DosageBlock, flipped: BoolArray, missing: Float64Array
     minor = block.dosages()
     minor[flipped] = 2.0 - minor[flipped]
     return np.where(np.isnan(minor), missing[:, None], minor)
+
+
+def _as_stored(block: DosageBlock, values: Array) -> UInt16Array:
+    """Steps in the type of a block's values."""
+    kind: type[np.uint16] = block.values.dtype.type  # type: ignore[assignment]
+    return values.astype(kind)

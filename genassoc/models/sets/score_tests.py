@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -14,16 +13,18 @@ from genassoc.models.sets.columns import CODE, METHOD, Markers, empty_rows
 from genassoc.models.sets.scores import Carriers, SetScores, carriers_of_any, set_scores
 from genassoc.models.sets.stand_ins import skat_o
 from genassoc.models.sets.tests import skat
-from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
+from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
 from genassoc.stats.cauchy import acat
 
 N_TOP = 3
-SCREENED = 1.0  # -log10 p of normal scores below which many expected events let it stand, as where a scan corrects nothing
+SCREENED = (
+    1.0  # -log10 p of normal scores below which many expected events let it stand, as where a scan corrects nothing
+)
 FEW_EXPECTED = 10.0  # events among the carriers of a column: with fewer, exact laws whatever the p
 LAWS = {"binary": "bernoulli", "survival": "poisson"}  # of outcomes, by what a model's traits are
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ScoreTests:
     """The tests of D distinct columns by scores.
 
@@ -55,7 +56,7 @@ class ScoreTests:
     sets: Int64Array
     raw: Sequence[Int64Array]
     shown: Block
-    samples: tuple[Int64Array, Any]
+    samples: tuple[Int64Array, UInt64Array]
     single: Float64Array | None
     corrected: BoolArray | None
     burden: Float64Array | None
@@ -103,7 +104,13 @@ class ScoreTests:
         return OutcomeLaw(kind, event - null.residual[0])
 
     def _of_set(
-        self, null: SetNull, law: OutcomeLaw | None, carriers: Carriers, columns: range, made: dict[str, Array], top: Int64Array
+        self,
+        null: SetNull,
+        law: OutcomeLaw | None,
+        carriers: Carriers,
+        columns: range,
+        made: dict[str, Array],
+        top: Int64Array,
     ) -> None:
         """Fill the rows of the columns of one set, for the traits of a null."""
         t = np.array(null.traits)
@@ -135,7 +142,13 @@ class ScoreTests:
         return calibrated.code_of_sets(n_carriers, n_events, controls) or None
 
     def _of_column(
-        self, null: SetNull, law: OutcomeLaw | None, carriers: Carriers, d: int, scores: SetScores, made: dict[str, Array]
+        self,
+        null: SetNull,
+        law: OutcomeLaw | None,
+        carriers: Carriers,
+        d: int,
+        scores: SetScores,
+        made: dict[str, Array],
     ) -> None:
         """Fill the rows of one column."""
         t, rows, weights = np.array(null.traits), self.markers.lists[d], self.markers.weights[d]
@@ -156,7 +169,9 @@ class ScoreTests:
                 tested = (skat if test == "skat" else skat_o)(scores.U[some], V, scores.scale[some], weights)
                 made["statistic"][d, t[some], k] = tested.statistic
                 p[d, t[some], k] = tested.neg_log_10_p
-                methods[d, t[some], k] = METHOD["adjusted"] if adjusted else [METHOD[str(name)] for name in tested.method]
+                methods[d, t[some], k] = (
+                    METHOD["adjusted"] if adjusted else [METHOD[str(name)] for name in tested.method]
+                )
         if law is not None:
             self._by_law(law, carriers, d, scores, by_test, made, null)
         for test in quadratic:
