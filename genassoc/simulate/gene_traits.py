@@ -89,6 +89,7 @@ def plant(
     wanted = plantings(odds_ratio) if odds_ratio is not None else ()
     by_count = sorted(members, key=lambda gene: (-int(counts[members[gene]].sum()), gene))
     pool = by_count[: max(len(wanted), len(by_count) // 4)]
+    wanted = wanted[: len(pool)]
     chosen = [pool[k] for k in sorted(rng.permutation(len(pool))[: len(wanted)].tolist())]
     sums: dict[str, Float64Array] = {}
     on_drug: dict[str, Float64Array] = {}

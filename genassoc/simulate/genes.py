@@ -176,7 +176,8 @@ def simulate_genes(
     Notes
     -----
     Variants of one gene are independent of one another but for the population that they are of. Cases are those with the greatest
-    liability of a logistic model with age, sex, population and the planted genes. Alleles are drawn with replacement, so that frequent
+    liability of a logistic model with age, sex, population and the planted genes. Nine genes are planted; where fewer have two damaging
+    variants of their own, only the first traits get theirs. Alleles are drawn with replacement, so that frequent
     variants have a little fewer than was drawn.
     """
     check_not_forked()
