@@ -275,9 +275,9 @@ def test_heterogeneity():
     """Two studies: Q is the square of the difference over its variance; I2 of Higgins and Thompson's definition."""
     found = heterogeneity(np.array([0.5, -0.1, 9.9]), np.array([4.0, 25.0, 0.0]))
     expected = 0.6**2 / (1 / 4 + 1 / 25)
-    assert found.Q == pytest.approx(expected, rel=1e-12) and found.df == 1
+    assert pytest.approx(expected, rel=1e-12) == found.Q and found.df == 1
     assert found.neg_log_10_p == pytest.approx(-np.log10(chi2.sf(expected, 1)), rel=1e-9)
-    assert found.I2 == pytest.approx(max(0, 1 - 1 / expected), rel=1e-12)
+    assert pytest.approx(max(0, 1 - 1 / expected), rel=1e-12) == found.I2
     assert np.isnan(heterogeneity(np.array([1.0]), np.array([1.0])).neg_log_10_p)
 
 

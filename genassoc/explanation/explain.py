@@ -31,6 +31,7 @@ from genassoc.shapes import Int64Array
 
 if TYPE_CHECKING:
     from genassoc.data.sets.matched import MatchedSets
+    from genassoc.data.sets.variant_sets import VariantSets
 
 _SAME = 1e-9  # of a number written in full: parquet keeps every bit, text 17 digits
 
@@ -117,7 +118,7 @@ def explain(
     mask: str | None = None,
     max_maf: float | None = None,
     least_shown: int = 1,
-    sets: "MatchedSets | None" = None,
+    sets: "MatchedSets | VariantSets | None" = None,
     tell: Callable[[str], None] | None = None,
 ) -> "Explanation | SetExplanation":
     """Refit one association in full: every test beside statsmodels', counts, a picture, plain words.
@@ -141,7 +142,7 @@ def explain(
         Of a set; by default those of its smallest p.
     least_shown : int
         Of a set: smaller counts of carriers are not shown.
-    sets : MatchedSets, optional
+    sets : VariantSets or MatchedSets, optional
         Of a set, where the cohort is made again from files.
     tell : callable, optional
         Told which files are opened because the provenance names them; by default standard error is.

@@ -12,6 +12,8 @@ import polars as pl
 from genassoc.data import text_cells
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.output import replacing, target_of
+from genassoc.data.sets.matched import MatchedSets, match_sets
+from genassoc.data.sets.variant_sets import VariantSets
 from genassoc.errors import GenassocError, InputError, printable
 from genassoc.explanation.rebuilt import choices_of, cohort_of
 from genassoc.models.sets.choices import SetChoices
@@ -24,9 +26,8 @@ from genassoc.shapes import Float64Array, Int64Array
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from genassoc.data.sets.matched import MatchedSets
-
-_MASKED = ("n_carriers", "n_carriers_cases", "n_carriers_controls", "mac")
+_COUNTS = ("n_carriers", "n_carriers_cases", "n_carriers_controls", "mac")
+_DERIVED = ("maf", "weight", "beta", "standard_error")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -116,11 +117,23 @@ class SetExplanation:
 
     def __repr__(self) -> str:
         with pl.Config(tbl_cols=-1, tbl_rows=-1, tbl_width_chars=200, tbl_hide_dataframe_shape=True):
-            return printable(f"{self.title}\n\n{self.text}\n\n{self.tests}\n{self.variants}")
+            return printable(f"{self.title}\n\n{self.text}\n\n{self.tests}\n{self._shown}")
+
+    @property
+    def _shown(self) -> pl.DataFrame:
+        """Of the variants what people look at."""
+        columns = {"variant_id": "variant", "annotation": "annotation", "mac": "MAC", "n_carriers_cases": "in cases", "n_carriers_controls": "in controls",
+                   "n_carriers": "carriers", "beta": "beta", "neg_log_10_p_value": "-log10 p", "skat_without": "SKAT without", "burden_without": "burden without"}  # fmt: skip
+        split = "n_carriers_cases" in self.variants.columns
+        return self.variants.select(
+            pl.col(name).alias(word)
+            for name, word in columns.items()
+            if name in self.variants.columns and not (split and name == "n_carriers")
+        )
 
     def _repr_html_(self) -> str:
         paragraphs = "".join(f"<p>{html.escape(part)}</p>" for part in self.text.split("\n\n"))
-        return f"<h4>{html.escape(self.title)}</h4>{paragraphs}{self.tests._repr_html_()}{self.variants._repr_html_()}"
+        return f"<h4>{html.escape(self.title)}</h4>{paragraphs}{self.tests._repr_html_()}{self._shown._repr_html_()}"
 
 
 def explain_set(
@@ -132,7 +145,7 @@ def explain_set(
     max_maf: float | None = None,
     least_shown: int = 1,
     cohort: Cohort | None = None,
-    sets: "MatchedSets | None" = None,
+    sets: "MatchedSets | VariantSets | None" = None,
     tell: Callable[[str], None] | None = None,
 ) -> SetExplanation:
     """Explain one set of `associate_sets`; see `genassoc.explain`.
@@ -141,7 +154,7 @@ def explain_set(
     ----------
     least_shown : int
         Counts of carriers below it, but above 0, are not shown (a policy of disclosure): null in tables, not drawn.
-    sets : MatchedSets, optional
+    sets : VariantSets or MatchedSets, optional
         Where the cohort of this session has none.
     """
     rows = _rows(results, gene, trait)
@@ -154,7 +167,9 @@ def explain_set(
             f"explain(gene) computes dense tests of {', '.join(FAMILIES)} models without weights and interaction, not of this {choices['kind']} model."
         )
     cohort = cohort_of(results, cohort, tell)
-    matched = sets if sets is not None else getattr(cohort.sets, "matched", None)
+    matched = (
+        match_sets(sets, cohort) if isinstance(sets, VariantSets) else sets or getattr(cohort.sets, "matched", None)
+    )
     if matched is None:
         raise InputError(
             "which variants the set has is not in the results: give the sets (sets=match_sets(...); --sets, --anno and --masks)."
@@ -172,12 +187,7 @@ def explain_set(
         weight=weights, beta=pl.Series(beta).fill_nan(None), standard_error=pl.Series(error).fill_nan(None), neg_log_10_p_value=pl.Series(p).fill_nan(None),
         skat_without=pl.Series(skat).fill_nan(None), burden_without=pl.Series(burden).fill_nan(None),
     )  # fmt: skip
-    masked = [name for name in _MASKED if name in variants.columns]
-    if least_shown > 1:
-        variants = variants.with_columns(
-            pl.when(pl.col(name).is_between(1, least_shown - 1)).then(None).otherwise(pl.col(name)).alias(name)
-            for name in masked
-        )
+    variants = _masked(variants, least_shown)
     notes = (
         [
             f"dense tests take each variant by itself: the run made one of those with at most {asked.collapse_below} minor alleles in SKAT, SKAT-O and ACAT-V"
@@ -190,6 +200,16 @@ def explain_set(
         gene=gene, trait=trait, mask=mask, max_maf=max_maf, rows=rows, tests=tests, variants=variants, notes=tuple(notes), n=dense.y.size,
         n_cases=-1 if cases is None else int(cases.sum()),
     )  # fmt: skip
+
+
+def _masked(variants: pl.DataFrame, least: int) -> pl.DataFrame:
+    """Counts below ``least``, but above 0, as nulls, with all from which they could be worked out: the other group's, the frequency, the weight."""
+    if least <= 1:
+        return variants
+    counts = [name for name in _COUNTS if name in variants.columns]
+    few = pl.any_horizontal(pl.col(name).is_between(0, least - 1, closed="right") for name in counts)
+    derived = [name for name in (*counts, *_DERIVED) if name in variants.columns]
+    return variants.with_columns(pl.when(few).then(None).otherwise(pl.col(name)).alias(name) for name in derived)
 
 
 def _rows(results: Results, gene: str, trait: str | None) -> pl.DataFrame:
