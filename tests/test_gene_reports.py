@@ -52,7 +52,9 @@ def test_meta_of_one_cohort_is_its_run(genes, trait):
     by_scores = rows.filter(pl.col("method") == pl.col("method_meta"))  # exact laws of few events need the genotypes
     assert by_scores.height > 5
     # the same scores, added in another order; SKAT-O is integrated
-    np.testing.assert_allclose(by_scores["neg_log_10_p_value"], by_scores["neg_log_10_p_value_meta"], rtol=1e-8, atol=1e-12)
+    np.testing.assert_allclose(
+        by_scores["neg_log_10_p_value"], by_scores["neg_log_10_p_value_meta"], rtol=1e-8, atol=1e-12
+    )
     skat = rows.filter(pl.col("test") == "skat")
     np.testing.assert_allclose(skat["statistic"], skat["statistic_meta"], rtol=1e-9)
     assert rows.filter(pl.col("n_variants") != pl.col("n_variants_meta")).is_empty()

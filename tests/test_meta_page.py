@@ -8,8 +8,6 @@ from pages import run_page
 from genassoc.formats.score_statistics.tables import write_scores
 
 
-
-
 def test_python_of_the_page(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     one, two = simulated("logistic").halves
