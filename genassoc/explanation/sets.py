@@ -24,7 +24,7 @@ from genassoc.results import Results
 from genassoc.shapes import Float64Array, Int64Array
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from genassoc.plots.figure import Figure
 
 _COUNTS = ("n_carriers", "n_carriers_cases", "n_carriers_controls", "mac")
 _DERIVED = ("maf", "weight", "beta", "standard_error")
@@ -178,7 +178,15 @@ def explain_set(
         raise InputError(f"the sets have no '{gene}'.")
     asked = _set_choices(results)
     dense, table, weights, maf, cases = _dense(
-        RowSource(cohort, choices), cohort, matched, matched.ids.index(gene), trait, mask, max_maf, asked, family
+        RowSource(cohort, choices),
+        cohort,
+        matched,
+        number=matched.ids.index(gene),
+        trait=trait,
+        mask=mask,
+        max_maf=max_maf,
+        asked=asked,
+        family=family,
     )
     tests = _tests(dense, weights, maf, rows.filter((pl.col("mask") == mask) & (pl.col("max_maf") == max_maf)))
     beta, error, p = dense.single()
@@ -248,7 +256,7 @@ def _set_choices(results: Results) -> SetChoices:
 
 
 def _dense(
-    source: RowSource, cohort: Cohort, matched: "MatchedSets", number: int, trait: str, mask: str, max_maf: float, asked: SetChoices, family: str,
+    source: RowSource, cohort: Cohort, matched: "MatchedSets", *, number: int, trait: str, mask: str, max_maf: float, asked: SetChoices, family: str
 ) -> tuple[DenseSet, pl.DataFrame, Float64Array, Float64Array, Float64Array | None]:  # fmt: skip
     """The matrix of the variants of a mask and bin, and what is told of each."""
     of_mask = next((one for one in matched.masks if one.name == mask), None)
