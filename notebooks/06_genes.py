@@ -172,7 +172,7 @@ worst = (
     .select("set_id", "left_out", least="neg_log_10_p_value")
 )
 drivers = whole.join(worst, on="set_id").sort("whole", descending=True)
-drivers
+drivers.head(10)
 
 # %% [markdown]
 # One gene loses everything with one variant, and that variant is among those with unequal coverage:
