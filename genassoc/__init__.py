@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from genassoc.models.poisson.model import Poisson as Poisson
     from genassoc.provenance import genassoc_version
     from genassoc.results import Results as Results
+    from genassoc.results import SetResults as SetResults
     from genassoc.simulate import SimulatedTrait as SimulatedTrait
     from genassoc.simulate import simulate_cohort as simulate_cohort
     from genassoc.simulate import simulate_families as simulate_families
@@ -62,8 +63,10 @@ if TYPE_CHECKING:
     from genassoc.verbs.components import pca as pca
     from genassoc.verbs.demonstration import demo as demo
     from genassoc.verbs.exports import export as export
+    from genassoc.verbs.gene_sets import associate_sets as associate_sets
     from genassoc.verbs.heritability import heritability as heritability
     from genassoc.verbs.kinship import kinship as kinship
+    from genassoc.verbs.meta_analysis import meta_sets as meta_sets
     from genassoc.verbs.permutation import permute as permute
     from genassoc.verbs.predictions import WholeGenomePredictions as WholeGenomePredictions
     from genassoc.verbs.predictors import associate_predictors as associate_predictors
@@ -109,6 +112,7 @@ _NAMES = {
     "NegativeBinomial": "genassoc.models.negative_binomial.model",
     "Poisson": "genassoc.models.poisson.model",
     "Results": "genassoc.results",
+    "SetResults": "genassoc.results",
     "ReusedWarning": "genassoc.errors",
     "SampleMismatchError": "genassoc.errors",
     "Serial": "genassoc.engine.executors",
@@ -122,6 +126,7 @@ _NAMES = {
     "adjust": "genassoc.verbs.adjustment",
     "associate": "genassoc.verbs.association",
     "associate_predictors": "genassoc.verbs.predictors",
+    "associate_sets": "genassoc.verbs.gene_sets",
     "calibrate": "genassoc.verbs.calibration",
     "check_heterozygosity": "genassoc.verbs.sample_checks",
     "check_sex": "genassoc.verbs.sample_checks",
@@ -132,6 +137,7 @@ _NAMES = {
     "heritability": "genassoc.verbs.heritability",
     "fit_whole_genome": "genassoc.verbs.whole_genome",
     "kinship": "genassoc.verbs.kinship",
+    "meta_sets": "genassoc.verbs.meta_analysis",
     "open_store": "genassoc.verbs.stores",
     "pca": "genassoc.verbs.components",
     "permute": "genassoc.verbs.permutation",

@@ -87,7 +87,14 @@ BETWEEN_FORMATS = {
     ("formats/vcz/source.py", "genassoc.formats.vcf.scan"),
 }
 # The files of engine/ that read blocks, and make rows or sums of them; all others run tasks and know nothing of what these do.
-KNOWS_BLOCKS = {"engine/sets.py", "engine/passes.py", "engine/rereading.py", "engine/association.py"}
+KNOWS_BLOCKS = {
+    "engine/sets.py",
+    "engine/gene_sets.py",
+    "engine/set_scores.py",
+    "engine/passes.py",
+    "engine/rereading.py",
+    "engine/association.py",
+}
 GENETICS = ("models", "analyses", "stats", "kernels", "data.cohort", "data.phenotypes", "data.store", "data.block")
 SHAPELESS_NAMES = {"utils", "util", "helpers", "helper", "misc", "common", "tools"}
 

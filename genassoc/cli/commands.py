@@ -6,7 +6,7 @@ import warnings
 
 import click
 
-from genassoc.cli import exports, gene_sets, job_arrays, results, runs, stores, structure
+from genassoc.cli import exports, gene_sets, job_arrays, meta_analysis, results, runs, stores, structure
 from genassoc.cli.options import say
 from genassoc.cli.signatures import WIDTH, command
 from genassoc.errors import ReusedWarning, StructureWarning
@@ -53,7 +53,7 @@ app = _Commands(
         )
     ],
 )
-for commands in (stores, exports, runs, gene_sets, structure, job_arrays, results):
+for commands in (stores, exports, runs, gene_sets, meta_analysis, structure, job_arrays, results):
     commands.add_to(app)
 _version = command(version)
 _version.hidden = True

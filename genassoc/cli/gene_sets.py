@@ -81,7 +81,7 @@ def _with_sets(assoc: Callable[..., None]) -> Callable[..., None]:
         table["tests"] = values.names(table["tests"] or ()) or None
         table["max_maf"] = [_number(word) for word in values.names(table["max_maf"] or ())] or None
         plain = {name: str(value) if isinstance(value, Path) else value for name, value in table.items()}
-        chosen = {name: value for name, value in plain.items() if value not in (None, False)}
+        chosen = {name: value for name, value in plain.items() if value is not None and value is not False}
         assoc(*arguments, **given, **{runs.SETS: chosen})
 
     sets.__name__, sets.__doc__ = "sets", _DOC

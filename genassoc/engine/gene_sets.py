@@ -1,17 +1,17 @@
 """Tests of sets of variants as a job: neighbouring sets read together, one table of rows a task."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from genassoc.data.block import Block, GenotypeBlock
+from genassoc.data.block import X_OUTSIDE_PAR, Block, GenotypeBlock, places_of
 from genassoc.data.cohort.contigs import shown
 from genassoc.data.cohort.kinds import together
 from genassoc.data.result_table import SET_SCHEMA
-from genassoc.engine.job import Counts, TaskOutput
+from genassoc.engine.job import MISSING_CALLS, Counts, TaskOutput
 from genassoc.engine.plan import Task
 from genassoc.engine.sets import WholeSets
 from genassoc.models.scan.genome import ScanState
@@ -20,14 +20,7 @@ from genassoc.models.sets.choices import SetChoices
 from genassoc.models.sets.columns import SET_CODES, SET_METHODS
 from genassoc.shapes import Int64Array
 
-MISSING_CALLS = "missing calls of tested variants"  # counted in `Counts.refused`
 _NUMBER = "\0set"  # a column that no table has
-
-
-def missing_notes(refused: Mapping[str, int]) -> list[str]:
-    """How many calls of tested variants are missing, in words."""
-    n = refused.get(MISSING_CALLS, 0)
-    return [f"{n:,} calls of tested variants are missing: each counts as the mean of its variant"] if n else []
 
 
 @dataclass(frozen=True)
@@ -70,7 +63,7 @@ class GeneSetJob(WholeSets[ScanState]):
             block = replace(GenotypeBlock.from_codes(np.zeros((0, columns), np.uint8)), contig=task.contig)
         ids = self._ids(kept)
         frames, missing = [], 0
-        for some, mine, at in _by_kind(block, found):
+        for some, mine, at in sets_by_kind_of_block(block, found):
             rows = self.analysis.rows(state, some, mine)
             missing += rows.n_missing
             frames.append(self._frame(state, rows, ids if at is None else ids.gather(at)))
@@ -123,24 +116,25 @@ class GeneSetJob(WholeSets[ScanState]):
             made[name] = _counted(columns[name])
         for name in ("beta", "standard_error", "statistic", "neg_log_10_p_value", "mac"):
             made[name] = pl.Series(columns[name]).fill_nan(None)
-        frame = pl.DataFrame({name: made[name] for name in SET_SCHEMA}).cast(SET_SCHEMA)
+        frame = pl.DataFrame({name: made[name] for name in SET_SCHEMA}).cast(dict(SET_SCHEMA))  # type: ignore[arg-type]
         return frame.with_columns(pl.Series(_NUMBER, numbers))
 
     def _position(self, number: int, which: int) -> int:
         return self.cohort.store.position(int(self.members[number][which]))
 
 
-def _by_kind(
+def sets_by_kind_of_block(
     block: GenotypeBlock, found: list[tuple[int, Int64Array, Int64Array]]
 ) -> Iterator[tuple[Block, list[tuple[int, Int64Array, Int64Array]], Int64Array | None]]:
-    """Sets of calls together, and each set with dosages by itself: block, sets with their rows of it, and which rows of all these are."""
-    if block.dosages is None:
-        yield block, found, None
-        return
-    has = block.dosages.steps > 0
-    of_calls = [one for one in found if not has[one[2]].any()]
-    if of_calls:
-        yield replace(block, dosages=None), of_calls, None
+    """Sets of calls together, those on X apart, and each set with dosages by itself: block, sets with their rows of it, and which rows of
+    all these are."""
+    on_x = places_of(block).ploidy == X_OUTSIDE_PAR
+    has = np.zeros(block.n_variants, bool) if block.dosages is None else block.dosages.steps > 0
+    calls = replace(block, dosages=None)
+    for of_x in (False, True):
+        mine = [one for one in found if not has[one[2]].any() and bool(on_x[one[2]].any()) == of_x]
+        if mine:
+            yield calls, mine, None
     for number, which, rows in found:
         if has[rows].any():
             yield together(block.take(rows)), [(number, which, np.arange(rows.size))], rows

@@ -10,6 +10,8 @@ from genassoc.data import strangers
 from genassoc.data.analysis import State
 from genassoc.engine.plan import Task
 
+MISSING_CALLS = "missing calls of tested variants"  # of sets: counted in `Counts.refused`
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -72,6 +74,12 @@ class Counts:
         places = strangers.optional(content, "dropped_by_contig", strangers.table) or {}
         by_contig = {reason: strangers.counts(found, f"dropped_by_contig.{reason}") for reason, found in places.items()}
         return cls(read, kept, rows, strangers.field(content, "dropped", strangers.counts), refused, by_contig)
+
+
+def missing_notes(refused: Mapping[str, int]) -> list[str]:
+    """How many calls of tested variants are missing, in words."""
+    n = refused.get(MISSING_CALLS, 0)
+    return [f"{n:,} calls of tested variants are missing: each counts as the mean of its variant"] if n else []
 
 
 def _sums(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:

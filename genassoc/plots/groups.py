@@ -9,8 +9,9 @@ import polars as pl
 
 from genassoc.errors import GenassocError
 from genassoc.plots.figure import DARK_BLUE, DISTINCT
+from genassoc.plots.genes import gene_tests, is_of_genes
 from genassoc.plots.ranks import GROUP
-from genassoc.plots.series import P_VALUE, ResultsLike, Series, gather, read_series
+from genassoc.plots.series import P_VALUE, ResultsLike, Series, gather, read_series, scan_of
 
 MAF_BINS = (0.001, 0.01, 0.05)
 _FREQUENCY = "effect_allele_frequency"
@@ -100,6 +101,31 @@ def by_method(results: ResultsLike, *, trait: str | None, test: str | None) -> G
     rows = series.rows.select(P_VALUE, index.alias(GROUP))
     caption = "\n".join(line for line in lines if line)
     return Grouped(rows, series.n_rows, tuple(names), _distinct(len(names)), together, series.name, caption)
+
+
+def by_mask(
+    results: ResultsLike | Mapping[str, ResultsLike], *, trait: str | None, test: str | None, max_maf: float | None
+) -> Grouped:
+    """Groups of masks of genes, in order of appearance, of one test and bin."""
+    if isinstance(results, Mapping) or not is_of_genes(results):
+        raise GenassocError("by='mask' is of one table of results of genes.")
+    if max_maf is None:
+        max_maf = gather(scan_of(results).select(pl.col("max_maf").max())).item()
+    table, chosen = gene_tests(results, trait=trait, test=test, max_maf=max_maf)
+    series = read_series(table, (P_VALUE, "mask"), trait=trait, test=chosen)
+    names = gather(series.rows.select(pl.col("mask").unique(maintain_order=True)))["mask"].to_list()
+    index = pl.sum_horizontal([(pl.col("mask") == name).cast(pl.Int64) * k for k, name in enumerate(names)])
+    rows = series.rows.select(P_VALUE, index.alias(GROUP))
+    lines = (f"{chosen}, MAF at most {_percent(float(max_maf or 0.0))}", series.caption)
+    return Grouped(
+        rows,
+        series.n_rows,
+        tuple(map(str, names)),
+        _distinct(len(names)),
+        False,
+        series.trait or "",
+        "\n".join(filter(None, lines)),
+    )
 
 
 def by_name(results: Mapping[str, ResultsLike], by: str | None, *, trait: str | None, test: str | None) -> Grouped:

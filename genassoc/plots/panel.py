@@ -22,11 +22,12 @@ Y_LABEL = r"$-\log_{10}\,p$"
 
 @dataclass(frozen=True)
 class Levels:
-    """Which p-values are marked by lines, and how many lead variants are named."""
+    """Which p-values are marked by lines, and how many lead variants are named, of which none lies within half of ``window`` of another."""
 
     significance: float
     suggestive: float | None
     annotate: int
+    window: int = LOCUS_WINDOW
 
     @property
     def line(self) -> float:
@@ -72,15 +73,15 @@ def read_panel(results: ResultsLike, levels: Levels, *, trait: str | None, test:
     rows = series.rows.with_columns(pl.col("chromosome").cast(pl.String))  # some tools' are numbers
     spans = chromosome_spans(rows)
     strong = gather(rows.filter((pl.col(P_VALUE) > KEPT_ABOVE) | (pl.col(P_VALUE) >= levels.line)))
-    leads = lead_variants(strong, levels.line)
+    leads = lead_variants(strong, levels.line, levels.window)
     above = strong.filter(pl.col(P_VALUE) > KEPT_ABOVE)
     return Panel(replace(series, rows=rows), spans, above, leads, levels)
 
 
-def lead_variants(points: pl.DataFrame, line: float) -> pl.DataFrame:
+def lead_variants(points: pl.DataFrame, line: float, window: int = LOCUS_WINDOW) -> pl.DataFrame:
     """The strongest variant of each locus above ``line``, strongest first.
 
-    The strongest takes all within half of `LOCUS_WINDOW` on either side, then the strongest of the rest does,
+    The strongest takes all within half of ``window`` on either side, then the strongest of the rest does,
     and so on.
     """
     above = points.filter(pl.col(P_VALUE) >= line)
@@ -92,11 +93,13 @@ def lead_variants(points: pl.DataFrame, line: float) -> pl.DataFrame:
     order = pl.DataFrame({"key": chromosomes, "at": above["base_pair_location"]}).select(
         pl.arg_sort_by("key", "at", maintain_order=True)
     )
+    if not window:
+        return above[np.argsort(-above[P_VALUE].to_numpy(), kind="stable")]
     above, chromosome = above[order.to_series()], chromosomes[order.to_series()].to_numpy()
     # one number line for all chromosomes, further apart than any window
     place = chromosome * 2**40 + above["base_pair_location"].to_numpy()
-    first = np.searchsorted(place, place - LOCUS_WINDOW // 2, side="left")
-    stop = np.searchsorted(place, place + LOCUS_WINDOW // 2, side="right")
+    first = np.searchsorted(place, place - window // 2, side="left")
+    stop = np.searchsorted(place, place + window // 2, side="right")
     free = np.ones(above.height, dtype=np.bool_)
     leads = []
     for k in np.argsort(-above[P_VALUE].to_numpy(), kind="stable"):

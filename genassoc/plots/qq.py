@@ -7,7 +7,7 @@ import numpy as np
 from scipy.special import betaincinv
 
 from genassoc.plots.figure import DARK_BLUE, GREY, INK, PALE, dress, new_axes, write_title
-from genassoc.plots.groups import MAF_BINS, Grouped, by_maf, by_method, by_name, ungrouped
+from genassoc.plots.groups import MAF_BINS, Grouped, by_maf, by_mask, by_method, by_name, ungrouped
 from genassoc.plots.ranks import Quantiles, rank_groups
 from genassoc.plots.series import ResultsLike
 from genassoc.shapes import Float64Array
@@ -22,12 +22,13 @@ _DASHES = (0, (3, 2))
 def qq(
     results: ResultsLike | Mapping[str, ResultsLike],
     *,
-    by: Literal["maf", "method"] | None = None,
+    by: Literal["maf", "method", "mask"] | None = None,
     trait: str | None = None,
     test: str | None = None,
     ax: "Axes | None" = None,
     title: str | None = None,
     maf_bins: Sequence[float] = MAF_BINS,
+    max_maf: float | None = None,
 ) -> "Axes":
     """Draw the observed -log10 p against those expected of independent null tests.
 
@@ -41,11 +42,12 @@ def qq(
     results : Results, DataFrame or LazyFrame; or a mapping of names to them
         Column ``neg_log_10_p_value``; ``trait``, ``test`` and ``code`` where there are any. Several, by name,
         are drawn over one another: two models of the same variants, two cohorts.
-    by : "maf" or "method", optional
+    by : "maf", "method" or "mask", optional
         Colour by minor allele frequency (column ``effect_allele_frequency``), each bin ranked by itself; or by
         the test that made the p (``method``). The methods of one run share one ranking, since a variant's
         method was chosen by looking at its p (Firth below 0.05): alone they could not be uniform. Their lambda
-        is at the rank of their median. Methods that tested the same variants are ranked by themselves.
+        is at the rank of their median. Methods that tested the same variants are ranked by themselves. Of genes by mask, each with its
+        lambda: that of synonymous variants says whether the others can be believed.
     trait, test : str, optional
         Which to draw; needed where the results have several.
     ax : Axes, optional
@@ -54,6 +56,8 @@ def qq(
         By default the trait.
     maf_bins : sequence of float
         Where one bin of frequencies ends and the next begins, which includes it; for ``by="maf"``.
+    max_maf : float, optional
+        Of genes: the bin to draw; by default the one with the largest frequency.
 
     Returns
     -------
@@ -64,7 +68,11 @@ def qq(
     GenassocError
         There is nothing to draw, a column is absent, or it is not clear which trait or test is meant.
     """
-    grouped = _group(results, by, trait, test, maf_bins)
+    grouped = (
+        by_mask(results, trait=trait, test=test, max_maf=max_maf)
+        if by == "mask"
+        else _group(results, by, trait, test, maf_bins)
+    )
     groups = rank_groups(grouped.rows, grouped.n_rows, together=grouped.together)
     x_end = 1.04 * max(float(group.expected[0]) for group in groups)
     y_end = 1.06 * max(x_end / 1.04, *(float(group.observed[0]) for group in groups))

@@ -20,7 +20,6 @@ from genassoc.data.store.notes import unread_dosages
 from genassoc.engine.association import AssociationJob
 from genassoc.engine.budget import check_before_fitting, fitted
 from genassoc.engine.executors import Executor, single_threaded_blas
-from genassoc.engine.gene_sets import GeneSetJob
 from genassoc.engine.parts import Merged
 from genassoc.engine.plan import Plan, fingerprint
 from genassoc.engine.run import run_to_file
@@ -29,12 +28,10 @@ from genassoc.errors import PhenotypeError, ReusedWarning, StructureWarning, Unr
 from genassoc.explanation.audit import audited
 from genassoc.models.base import AssociationModel
 from genassoc.models.scan.genome import Scan, ScanState
-from genassoc.models.sets.analysis import SetTests
 from genassoc.progress import Progress
 from genassoc.provenance import Recorder
 from genassoc.results import Results
 from genassoc.verbs.arguments import check_cohort, check_model
-from genassoc.verbs.set_plans import members_of, plan_sets, results_of, rows_of_variant
 from genassoc.verbs.inflation import record_inflation
 from genassoc.verbs.options import DEFAULT, RunOptions
 from genassoc.verbs.relatedness import structure_of
@@ -49,6 +46,7 @@ from genassoc.verbs.run_record import (
     there_already,
     warn_of_columns,
 )
+from genassoc.verbs.set_plans import plan_sets, results_of, rows_of_variant, set_job, set_tests
 
 if TYPE_CHECKING:
     from genassoc.data.cohort.kinship import Given as KinshipGiven
@@ -102,15 +100,15 @@ def association_job(
     cohort: Cohort, model: AssociationModel, plan: Plan, options: RunOptions = DEFAULT
 ) -> AssociationJob[ScanState]:
     """The job that the engine runs; the null models are fitted here, so that bad input is found before any work."""
-    analysis = Scan(model) if cohort.sets is None else SetTests(model, cohort.sets)
+    analysis = Scan(model) if cohort.sets is None else set_tests(cohort, model)
     settle()  # of reading tables
     whole = computed(cohort, model, options.executor, options.progress)
     with single_threaded_blas():
-        state = analysis.prepare(whole)
+        state: ScanState = analysis.prepare(whole)
     _check_enough_samples(cohort, model, state)
-    if isinstance(analysis, SetTests):
-        return GeneSetJob(cohort, analysis, plan.block_variants, state, members_of(cohort))  # type: ignore[arg-type]
-    scan = analysis
+    if cohort.sets is not None:
+        return set_job(cohort, analysis, plan, state)
+    scan: Scan = analysis
     if not plan.largest_set:
         # A block of each kind has costs of its own, as tables of a product: of dosages several chunks are taken together.
         chunks = DOSAGE_CHUNKS if cohort.has_dosages else 1

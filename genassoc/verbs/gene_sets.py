@@ -15,6 +15,7 @@ from genassoc.results import SetResults
 from genassoc.verbs.arguments import check_cohort, check_model
 from genassoc.verbs.association import associate_to_file, cohort_for
 from genassoc.verbs.options import RunOptions
+from genassoc.verbs.score_files import check_scores_out, scores_to_file
 from genassoc.verbs.set_plans import with_sets
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def associate_sets(
     leave_one_out: bool = False,
     offsets: "Given | None" = None,
     out: str | Path | None = None,
+    scores_out: str | Path | None = None,
     executor: Executor | None = None,
     progress: Progress | None = None,
     restart: bool = False,
@@ -56,6 +58,9 @@ def associate_sets(
         As `read_sets` gives or takes them.
     tests, weights, max_maf, singletons, burden, collapse_below, calibrated, leave_one_out
         What is tested; see `genassoc.models.sets.choices.SetChoices`.
+    scores_out : path, optional
+        Score statistics and covariances of every set (.parquet), for `genassoc.meta_sets`: nothing of a single sample, but the score of a
+        variant with one carrier is that person's residual.
     offsets, out, executor, progress, restart, memory, for_spreadsheets, relatedness : optional
         As of `genassoc.associate`. A set is never cut: ``memory`` that the largest does not fit is refused.
 
@@ -80,11 +85,15 @@ def associate_sets(
         collapse_below=collapse_below, calibrated=calibrated, leave_one_out=leave_one_out,
     )  # fmt: skip
     cohort = with_sets(cohort_for(cohort, model, offsets), model, sets, choices)
+    if scores_out is not None:
+        check_scores_out(Path(scores_out), None if out is None else Path(out), cohort)
     if out is not None:
         results = associate_to_file(cohort, model, Path(out), options, for_spreadsheets=for_spreadsheets)
     else:
         folder = tempfile.TemporaryDirectory(prefix="genassoc-")
         results = associate_to_file(cohort, model, Path(folder.name) / "results.parquet", options)
         results.folder = folder
+    if scores_out is not None:
+        scores_to_file(cohort, model, Path(scores_out), options)
     assert isinstance(results, SetResults)
     return results

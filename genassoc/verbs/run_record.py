@@ -16,8 +16,8 @@ from genassoc.data.cohort.recipe import samples_fingerprint
 from genassoc.data.phenotypes.kinship import Kinship
 from genassoc.data.phenotypes.offsets import Offsets
 from genassoc.data.sidecar import Record, standing
+from genassoc.engine.job import missing_notes
 from genassoc.errors import CodingWarning, OutputError
-from genassoc.engine.gene_sets import missing_notes
 from genassoc.models.base import AssociationModel
 from genassoc.models.linear.model import Linear
 from genassoc.models.registry import kind_of

@@ -11,6 +11,7 @@ from genassoc.data.schema import block_variants
 from genassoc.engine.plan import MAX_TASK_ROWS, Plan
 from genassoc.errors import InputError, PlanError
 from genassoc.models.base import AssociationModel
+from genassoc.models.scan.genome import ScanState
 from genassoc.models.sets.choices import ChosenSets, SetChoices
 from genassoc.results import Results, SetResults
 from genassoc.shapes import Int64Array
@@ -106,6 +107,20 @@ def plan_sets(
         n_parts=n_parts,
         settings=settings,
     )
+
+
+def set_tests(cohort: Cohort, model: AssociationModel) -> Any:
+    """The analysis of a cohort's sets, a `genassoc.models.sets.analysis.SetTests`; imported when it is asked for."""
+    from genassoc.models.sets.analysis import SetTests
+
+    return SetTests(model, cohort.sets)
+
+
+def set_job(cohort: Cohort, analysis: Any, plan: Plan, state: ScanState) -> Any:
+    """The job of a cohort's sets, a `genassoc.engine.gene_sets.GeneSetJob`."""
+    from genassoc.engine.gene_sets import GeneSetJob
+
+    return GeneSetJob(cohort, analysis, plan.block_variants, state, members_of(cohort))
 
 
 def results_of(path: Path, record: Mapping[str, Any], cohort: Cohort) -> Results:

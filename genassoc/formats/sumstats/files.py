@@ -1,6 +1,5 @@
 """Text tables of results, plain or compressed, read and written in chunks: memory does not grow with the rows."""
 
-import gzip
 import hashlib
 import io
 import zlib
@@ -8,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import polars as pl
 
@@ -16,6 +15,7 @@ from genassoc.data import text_cells
 from genassoc.data.integrity import Digesting, FileDigest
 from genassoc.data.output import replacing, target_of
 from genassoc.errors import InputError
+from genassoc.formats.open_text import GZIP, ZSTD, open_text
 from genassoc.formats.sumstats.columns import MISSING_WORDS
 
 _GZIP_LEVEL = 1  # a fifth of the time of level 6, for a tenth more bytes (measured on 30 MB of rows)
@@ -24,7 +24,6 @@ _PIECE_BYTES = 2**20
 _LEAST_BOMB = 2**28  # text up to this size is read however small its compressed file is
 _MOST_GROWTH = 300  # times that text may be longer than its compressed file; tables of results are 3 to 30 times
 _MOST_LINE = 2**26  # bytes; the longest alleles have a few million letters
-_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
 
 @dataclass(frozen=True)
@@ -44,42 +43,6 @@ class Header:
     names: tuple[str, ...]
     separator: str
     line: int
-
-
-@contextmanager
-def open_text(path: Path) -> Iterator[BinaryIO]:
-    """The bytes of a file, decompressed if they are gzip, BGZF or zstd by their first bytes, whatever the name.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read, or its compressed data is damaged.
-    """
-    try:
-        with path.open("rb") as raw:
-            magic = raw.read(4)
-            raw.seek(0)
-            if magic[:2] == _GZIP:
-                from isal import igzip, igzip_lib
-
-                try:
-                    with igzip.open(raw, "rb") as file:
-                        yield cast(BinaryIO, file)
-                except igzip_lib.IsalError as error:  # type: ignore[misc]
-                    raise EOFError(str(error)) from error
-            elif magic == _ZSTD:
-                import pyarrow as pa
-
-                with pa.CompressedInputStream(raw, "zstd") as file:
-                    yield file
-            else:
-                yield raw
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(
-            f"{path}: the compressed data is damaged or cut short ({error}); copy the file again."
-        ) from error
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
 def read_header(path: Path) -> Header | None:
@@ -115,7 +78,7 @@ def check_text(path: Path) -> None:
     """
     try:
         with path.open("rb") as raw:
-            if not raw.read(4).startswith((_GZIP, _ZSTD)):
+            if not raw.read(4).startswith((GZIP, ZSTD)):
                 return
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error

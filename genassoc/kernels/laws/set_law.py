@@ -21,27 +21,38 @@ from genassoc.shapes import Float64Array, Int64Array
 BERNOULLI, POISSON, NEGATIVE_BINOMIAL = 0, 1, 2
 NEGLIGIBLE = 1e-120  # of a count's law, below its mean: no p below 1e-110 is given
 _UNDERFLOW = 1e-290
+_LOG_NEGLIGIBLE = math.log(NEGLIGIBLE)
+_ALIKE = 1.15  # of the odds alpha mean of samples whose negative binomial counts are added as one
+_CUT = 1e-18  # of a unit's lower tail; taken back where p is not far above it
 _FAR = 1e-30  # of points dropped while two sums are convolved together, times the p sought
 
 
 @jit
-def _poisson_law(mean: float, dose: int, law: Float64Array, room: Float64Array, last: int) -> int:
-    """``law`` of a count (0..last) plus ``dose`` times a Poisson count: its new last."""
+def _add_counts(law: Float64Array, room: Float64Array, last: int, dose: int, mean: float, size: float) -> int:
+    """``law`` of a count (0..last) plus ``dose`` times a negative binomial count of ``size`` (infinite: Poisson): its new last."""
     for t in range(last + 1):
         room[t] = law[t]
-    for t in range(law.size):
         law[t] = 0.0
-    end = last
+    end = 0
     log_mean = math.log(mean)
-    for k in range((law.size - 1 - last) // dose + 1):
-        p = math.exp(k * log_mean - mean - math.lgamma(k + 1.0))
-        if p < _UNDERFLOW:
+    for k in range((law.size - 1) // dose + 1):
+        if size == math.inf:
+            log_p = k * log_mean - mean - math.lgamma(k + 1.0)
+        else:
+            log_p = math.lgamma(size + k) - math.lgamma(size) - math.lgamma(k + 1.0)
+            log_p += -size * math.log1p(mean / size) + k * (log_mean - math.log(size + mean))
+        if log_p < _LOG_NEGLIGIBLE:
             if k > mean:
                 break
             continue
-        end = last + k * dose
-        for t in range(last + 1):
+        p = math.exp(log_p)
+        stop = min(last, law.size - 1 - k * dose)
+        for t in range(stop + 1):
             law[t + k * dose] += room[t] * p
+        end = max(end, stop + k * dose)
+    while end > 0 and law[end] < NEGLIGIBLE:
+        law[end] = 0.0
+        end -= 1
     return end
 
 
@@ -54,18 +65,7 @@ def count_law(
         law[t] = 0.0
     law[0] = 1.0
     low, high = 0, 0
-    if kind == POISSON:
-        largest = 0
-        for i in range(dose.size):
-            largest = max(largest, dose[i])
-        for d in range(1, largest + 1):
-            total = 0.0
-            for i in range(dose.size):
-                if dose[i] == d:
-                    total += mean[i]
-            if total > 0.0:
-                high = _poisson_law(total, d, law, room, high)
-    elif kind == BERNOULLI:
+    if kind == BERNOULLI:
         for i in range(dose.size):
             d, p = dose[i], mean[i]
             if d == 0:
@@ -80,26 +80,24 @@ def count_law(
                 law[low] = 0.0
                 low += 1
     else:
+        # Samples of one dose whose counts have tails of about the same rate, alpha mean / (1 + alpha mean), add to one count of that tail.
+        done = np.zeros(dose.size, np.bool_)
         for i in range(dose.size):
-            d, mu = dose[i], mean[i]
-            if d == 0 or mu <= 0.0:
+            if done[i] or dose[i] == 0 or mean[i] <= 0.0:
                 continue
-            size = 1.0 / alpha[i]
-            for t in range(high + 1):
-                room[t] = law[t]
-                law[t] = 0.0
-            # P(y = k + 1) = P(y = k) (size + k) / (k + 1) mu / (size + mu)
-            p, step, last = math.exp(-size * math.log1p(mu / size)), mu / (size + mu), high
-            for k in range((law.size - 1 - high) // d + 1):
-                if p < _UNDERFLOW and k > mu:
-                    break
-                for t in range(last + 1):
-                    law[t + k * d] += room[t] * p
-                high = last + k * d
-                p *= (size + k) / (k + 1.0) * step
-            while high > low and law[high] < _UNDERFLOW:
-                law[high] = 0.0
-                high -= 1
+            odds = alpha[i] * mean[i] if kind == NEGATIVE_BINOMIAL else 0.0
+            total, size = 0.0, 0.0
+            for j in range(i, dose.size):
+                if done[j] or dose[j] != dose[i] or mean[j] <= 0.0:
+                    continue
+                if kind == NEGATIVE_BINOMIAL:
+                    other = alpha[j] * mean[j]
+                    if other > _ALIKE * odds or odds > _ALIKE * other:
+                        continue
+                    size += 1.0 / alpha[j]
+                done[j] = True
+                total += mean[j]
+            high = _add_counts(law, room, high, dose[i], total, size if kind == NEGATIVE_BINOMIAL else math.inf)
     while low < high and law[low] < NEGLIGIBLE:
         low += 1
     return low, high
@@ -117,8 +115,8 @@ def quadratic_tail(first: Int64Array, u2: Float64Array, chance: Float64Array, q:
     L = law.size
     m = first.size - 1
     # Points are scaled such that q lies at cell `L - 1`, and the tail starts where splitting can have brought what ties with it.
-    scale = (L - 2.0 + 0.0) / q
-    tail_at = int(max(math.floor(L - 2.0 - _slack(m)), 1.0))
+    scale = (L - 2.0) / q
+    tail_at = max(math.floor(L - 2.0 - _slack(m)), 1)
     law[:] = 0.0
     law[0] = 1.0
     top = 0
@@ -162,26 +160,47 @@ def quadratic_tail(first: Int64Array, u2: Float64Array, chance: Float64Array, q:
 
 
 @jit
-def linear_tails(first: Int64Array, u: Float64Array, chance: Float64Array, s: float, law: Float64Array) -> float:
-    """P(|S| >= |s|) of S = sum of one point of each unit, ascending from ``u[first[j]]``."""
+def _least_step(first: Int64Array, u: Float64Array) -> float:
+    """The smallest step between two points of a unit."""
+    least = math.inf
+    for j in range(first.size - 1):
+        for k in range(first[j] + 1, first[j + 1]):
+            least = min(least, u[k] - u[k - 1])
+    return least
+
+
+@jit
+def linear_tails(
+    first: Int64Array, u: Float64Array, chance: Float64Array, s: float, cut: float, law: Float64Array
+) -> float:
+    """P(|S| >= |s|) of S = sum of one point of each unit, ascending in u; points of a unit's lowest ``cut`` are taken as the next one."""
     L = law.size
     m = first.size - 1
     low = 0.0
+    begin = np.empty(m, np.int64)
+    below = np.empty(m)
     for j in range(m):
-        low += u[first[j]]
+        k, total = first[j], 0.0
+        while k < first[j + 1] - 1 and total + chance[k] < cut:
+            total += chance[k]
+            k += 1
+        begin[j], below[j] = k, total
+        low += u[k]
     high = abs(s)
     if high <= 0.0:
         return 1.0
-    slack = _slack(m)
     # x = (S - low) scale; |s| at cell L - 2.
     scale = (L - 2.0) / (high - low) if high > low else 0.0
+    # Where one event is fewer cells than what splitting spreads, no single outcome is much of the tail.
+    slack = min(_slack(m), 0.45 * _least_step(first, u) * scale)
     law[:] = 0.0
     law[0] = 1.0
     top = 0
     other = np.empty(L)
     for j in range(m):
-        start, stop = first[j], first[j + 1]
+        start, stop = begin[j], first[j + 1]
         cells = np.zeros(L)
+        cells[0] = below[j]
         last = 0
         for k in range(start, stop):
             x = (u[k] - u[start]) * scale
@@ -208,11 +227,11 @@ def linear_tails(first: Int64Array, u: Float64Array, chance: Float64Array, s: fl
         for t in range(L):
             law[t] = other[t]
     p = 0.0
-    start = int(max(math.floor(L - 2.0 - slack), 0.0))
+    start = max(math.floor(L - 2.0 - slack), 0)
     for t in range(L - 1, start - 1, -1):
         p += law[t]
     lower = (-high - low) * scale + slack
-    for t in range(min(int(math.floor(lower)) + 1, start) if lower >= 0.0 else 0):
+    for t in range(min(math.floor(lower) + 1, start) if lower >= 0.0 else 0):
         p += law[t]
     return min(p, 1.0)
 
@@ -244,7 +263,7 @@ def joint_law(
                 continue
             x = max(min(u[k] * s_scale, 2.0 * half), -2.0 * half)
             y = min(u2[k] * q_scale, B - 1.0)
-            i = int(math.floor(x))
+            i = math.floor(x)
             c = int(y)
             f, g = x - i, y - c
             for corner in range(4):
@@ -276,17 +295,18 @@ def optimal_tail(
     observed: tuple[float, float],
     rho: Float64Array,
     units: int,
+    step: float,
     least: float,
 ) -> tuple[float, float]:
     """min over rho of P((1 - rho) Q + rho S^2 >= what is observed), and the chance of a minimum as small, of the `joint_law`.
 
-    ``least`` bounds the minimum from above (p of Q alone and of S alone, by finer grids).
+    ``step`` is that of one event in S; ``least`` bounds the minimum from above (p of Q alone and of S alone, by finer grids).
     """
     A, B = law.shape
     half = (A - 1) // 2
     ds, dq = ends[0] / half, ends[1] / (B - 1.0)
     bins = 4096
-    slack = _slack(units)
+    slack, s_slack = _slack(units), min(_slack(units), 0.45 * step / ds)
     s, q = abs(observed[0]), observed[1]
     R = rho.size
     smallest = least
@@ -296,7 +316,7 @@ def optimal_tail(
         ro = rho[r]
         top = (1.0 - ro) * ends[1] + ro * ends[0] * ends[0]
         widest[r] = top
-        cut = (1.0 - ro) * max(q - slack * dq, 0.0) + ro * max(s - slack * ds, 0.0) ** 2
+        cut = (1.0 - ro) * max(q - slack * dq, 0.0) + ro * max(s - s_slack * ds, 0.0) ** 2
         p = 0.0
         for a in range(A):
             sa = (a - half) * ds
@@ -369,7 +389,7 @@ def set_points(
     carriers: tuple[Int64Array, Int64Array, Int64Array],
     step: float,
     weights: Float64Array,
-) -> tuple[Int64Array, Float64Array, Float64Array, Float64Array, Float64Array]:
+) -> tuple[Int64Array, Float64Array, Float64Array, Float64Array, Float64Array, Float64Array, Float64Array]:
     """The points of each unit of a set.
 
     Parameters
@@ -390,8 +410,8 @@ def set_points(
     first : int64 (units + 1,)
     u, u2, chance : float64 (points,)
         ``sum w u``, ``sum w^2 u^2`` and the chance of each point, ascending in u.
-    variance : float64 (units,)
-        Of u, with weight 1.
+    variance, w1, w2 : float64 (units,)
+        Of ``T - E T``; sums of the unit's weights and of their squares.
     """
     offsets, samples, doses = carriers
     m = weights.size
@@ -445,7 +465,7 @@ def set_points(
             u[size], u2[size], chance[size] = w1[g] * x, w2[g] * x * x, law[t]
             size += 1
         first[g + 1] = size
-    return first, u[:size], u2[:size], chance[:size], variance
+    return first, u[:size], u2[:size], chance[:size], variance, w1, w2
 
 
 @jit
@@ -465,6 +485,7 @@ def set_tails(
     rho: Float64Array,
     sizes: tuple[int, int, int],
     most: float,
+    coarse_above: float,
 ) -> tuple[float, float, float]:
     """P of Q, of S, and of the least p over ``rho``, as large as observed.
 
@@ -479,18 +500,28 @@ def set_tails(
     sizes : tuple of int
         Cells of the grid of one sum, and of S and of Q where both are convolved.
     most : float
-        If p of Q and of S are both above it, the third is twice the smaller: no less than what is sought may be.
+        If the p of Q and of S are both above it, the third is Sidak's for two of them.
+    coarse_above : float
+        If p of Q and of S on grids of an eighth of the cells are both above it, they are returned: for simulations that count small p.
     """
     u, u2, chance = points
     units = first.size - 1
+    if coarse_above < 1.0:
+        eighth = np.empty(sizes[0] // 8)
+        p_q = min(quadratic_tail(first, u2, chance, q, eighth), 1.0) if q > 0.0 else 1.0
+        p_s = linear_tails(first, u, chance, s, _CUT, eighth)
+        if p_q > coarse_above and p_s > coarse_above:
+            return p_q, p_s, 1.0 - (1.0 - min(p_q, p_s)) ** 2
     fine = np.empty(sizes[0])
     p_q = min(quadratic_tail(first, u2, chance, q, fine), 1.0) if q > 0.0 else 1.0
-    p_s = linear_tails(first, u, chance, s, fine)
+    p_s = linear_tails(first, u, chance, s, _CUT, fine)
+    if p_s < 1e6 * _CUT:
+        p_s = linear_tails(first, u, chance, s, 0.0, fine)
     if rho.size == 0:
         return p_q, p_s, math.nan
     least = min(p_q, p_s)
     if least > most:
-        return p_q, p_s, min(1.0, 2.0 * least)
+        return p_q, p_s, 1.0 - (1.0 - least) ** 2
     if least <= 0.0:
         return p_q, p_s, 0.0
     beyond = 1e-3 * least
@@ -502,11 +533,11 @@ def set_tails(
         q_end *= 1.25
     s_end = max(abs(s), 1e-12)
     for _ in range(60):
-        if linear_tails(first, u, chance, s_end, coarse) <= beyond:
+        if linear_tails(first, u, chance, s_end, min(_CUT, 1e-6 * beyond), coarse) <= beyond:
             break
         s_end *= 1.12
     law = np.empty((sizes[1], sizes[2]))
     ends = (s_end * 1.02, q_end * 1.02)
     joint_law(first, u, u2, chance, ends, least * _FAR, law)
-    smallest, whole = optimal_tail(law, ends, (s, q), rho, units, least)
+    smallest, whole = optimal_tail(law, ends, (s, q), rho, units, _least_step(first, u), least)
     return p_q, p_s, min(max(whole, smallest), rho.size * smallest, 1.0)

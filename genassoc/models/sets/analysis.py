@@ -1,5 +1,6 @@
 """The tests of sets of variants: pseudo-variants through the scan, scores and their covariance, laws; put together into rows."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -8,13 +9,14 @@ import numpy as np
 
 from genassoc.data.block import X_OUTSIDE_PAR, Block, places_of
 from genassoc.data.cohort.cohort import Cohort
+from genassoc.errors import PhenotypeError
 from genassoc.kernels.genotypes.counts import mask_words
 from genassoc.models.base import AssociationModel
 from genassoc.models.scan.genome import Scan, ScanState, halved_in_males
-from genassoc.models.sets.burden import CohortCounts, Members
+from genassoc.models.sets.burden import CohortCounts, Members, most_copies
 from genassoc.models.sets.choices import ChosenSets, SetChoices
-from genassoc.models.sets.columns import CODE, METHOD, Columns, Markers, empty_rows, weight_of
-from genassoc.models.sets.null import set_nulls
+from genassoc.models.sets.columns import CODE, FLOATS, METHOD, Columns, Markers, empty_rows, weight_of
+from genassoc.models.sets.null import SetNull, set_nulls
 from genassoc.models.sets.score_tests import N_TOP, ScoreTests
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.cauchy import acat
@@ -22,6 +24,7 @@ from genassoc.stats.cauchy import acat
 ALL_MASKS = -1  # of rows that combine the p of a set
 _WITHOUT = ("burden", "skat")  # tests that are done again without each variant
 WITHOUT = ":without"
+TELLING = -math.log10(0.05)  # -log10 p from which the families correct score tests
 _NORMAL = [METHOD[name] for name in ("score", "score_approx", "t")]
 
 
@@ -100,7 +103,12 @@ class SetTests:
     def prepare(self, cohort: Cohort) -> ScanState:
         """The null models, as of a scan."""
         state: ScanState = Scan(self.model).prepare(cohort)
-        return replace(state, notes=(*state.notes, *self._notes()))
+        self._nulls(state.elsewhere)  # which says now what has no scores
+        notes = self._notes()
+        if state.conditioned.size:
+            n = np.unique(np.concatenate([np.intersect1d(one, state.conditioned) for one in self.matched.members])).size
+            notes.append(f"condition_on: {n:,} variants of sets are covariates, and left out of every mask")
+        return replace(state, notes=(*state.notes, *notes))
 
     def _notes(self) -> list[str]:
         below, tests = self.choices.collapse_below, self.choices.tests or ()
@@ -122,19 +130,22 @@ class SetTests:
         block : Block
             Of calls, or of dosages of one kind; the rows of a set lie anywhere in it.
         found : sequence of (number, which, rows)
-            Of each set, which of its members are there, and their rows of the block.
+            Of each set, which of its members are there, and their rows of the block; all on X outside the pseudo-autosomal regions, or none.
         """
         columns = state.cohort_columns
         samples = columns, mask_words(columns, block.n_samples)
         counts, places = CohortCounts.of(block, *samples), places_of(block)
+        on_x = any(bool((places.ploidy[rows] == X_OUTSIDE_PAR).any()) for _, _, rows in found)
         usable = (counts.mac > 0) & ~np.isin(places.numbers, state.conditioned)
         units = [unit for one in found for unit in self._units(*one, counts, usable)]
         distinct, of_unit = _distinct(units)
         members = Members.of([units[u].rows for u in distinct])
         numbers = np.array([units[u].number for u in distinct], np.int64)
         weights = self._weights(found, members.rows, counts)
-        made, top, names, collapsed = self._columns(state, Columns(block, counts, members, weights), samples, numbers)
-        tested = np.zeros(block.n_variants, bool)
+        made, top, names, collapsed = self._columns(
+            state, Columns(block, counts, members, weights), samples, numbers, on_x
+        )
+        tested = np.zeros(block.n_variants, np.bool_)
         tested[members.rows] = True
         rows, top = self._rows(state, units, of_unit, made, top, names)
         return SetRows(rows, (*names, *self._more_tests(names)), top, collapsed, int(counts.n_missing[tested].sum()))
@@ -176,7 +187,7 @@ class SetTests:
         return of_row[rows]
 
     def _columns(
-        self, state: ScanState, columns: Columns, samples: tuple[Int64Array, Any], numbers: Int64Array
+        self, state: ScanState, columns: Columns, samples: tuple[Int64Array, Any], numbers: Int64Array, on_x: bool
     ) -> tuple[dict[str, Array], Int64Array, tuple[str, ...], tuple[int, ...]]:
         """Rows (D, T, K) of distinct columns, what weighs most in them, the K names of tests, variants of the columns of very rare ones."""
         choices, tests = self.choices, self.choices.tests or ()
@@ -190,45 +201,75 @@ class SetTests:
         made = empty_rows((D, T, len(names) + len(by_scores)))
         for name, values in burdens.items():
             made[name][:, :, : len(names)] = values
-        top, collapsed = np.full((D, T, N_TOP), -1, np.int64), ()
-        if D and getattr(self.model, "interaction", None) is None:
-            markers = Markers.of(columns, choices, samples)
-            on_x = bool((places_of(columns.block).ploidy == X_OUTSIDE_PAR).any())
-            nulls = set_nulls(state.of(columns.block.contig, on_x))
-            shown: Block = markers.block
-            if on_x and getattr(self.model, "male_x_dosage", 2) == 1:
-                shown = halved_in_males(shown, state.males)
-            scored, top = ScoreTests(
-                by_scores, markers, numbers, [members[d] for d in range(D)], shown, samples,
-                *(self._single(state, markers.block) if by_scores else (None, None)),
-                self._known_burden(markers, burdens, columns), str(getattr(self.model, "outcome", "")),
-            ).rows(nulls, T)  # fmt: skip
-            scored = {name: values[:, :, : len(by_scores) or 1] for name, values in scored.items()}
-            collapsed = markers.collapsed
-            for name, values in scored.items():
-                if by_scores:
-                    made[name][:, :, len(names) :] = values
-                if name in ("mac", "n_carriers", "n_carriers_cases"):
-                    made[name][:, :, : len(names)] = values[:, :, :1]
-        return made, top, (*names, *by_scores), collapsed
+        top = np.full((D, T, N_TOP), -1, np.int64)
+        nulls = self._nulls(state.of(columns.block.contig, on_x)) if D else ()
+        if not nulls:
+            self._count_in_cohort(columns, samples, made)
+            return made, top, (*names, *by_scores), ()
+        markers = Markers.of(columns, choices, samples)
+        shown: Block = markers.block
+        if on_x and getattr(self.model, "male_x_dosage", 2) == 1:
+            shown = halved_in_males(shown, state.males)
+        single, corrected = self._single(state, markers.block) if by_scores else (None, None)
+        scored, top = ScoreTests(
+            by_scores, markers, numbers, [members[d] for d in range(D)], shown, samples, single, corrected,
+            self._known_burden(markers, burdens, columns), str(getattr(self.model, "outcome", "")),
+        ).rows(nulls, T)  # fmt: skip
+        for name, values in scored.items():
+            if by_scores:
+                made[name][:, :, len(names) :] = values
+            if name in ("mac", "n_carriers", "n_carriers_cases"):
+                made[name][:, :, : len(names)] = values[:, :, :1]
+        if choices.burden == "sum":
+            _gate(made, len(names), least_mac(self.model))
+        return made, top, (*names, *by_scores), markers.collapsed
+
+    def _nulls(self, fitted: Any) -> tuple[SetNull, ...]:
+        """The nulls of scores; none where the model has none and no test needs them.
+
+        Raises
+        ------
+        PhenotypeError
+            Some test needs them.
+        """
+        try:
+            return set_nulls(fitted)
+        except PhenotypeError:
+            if set(self.choices.tests or ()) <= {"burden", "acato"}:
+                return ()
+            raise
+
+    def _count_in_cohort(self, columns: Columns, samples: tuple[Int64Array, Any], made: dict[str, Array]) -> None:
+        """Alleles and carriers among the cohort's samples, where there are no nulls whose samples could be counted."""
+        members = columns.members
+        if not len(members):
+            return
+        most = most_copies(columns.block, columns.counts, members)
+        carried = CohortCounts.of(most, *samples).carriers
+        for d in range(len(members)):
+            made["mac"][d] = columns.counts.mac[members[d]].sum()
+            made["n_carriers"][d] = carried[d]
+        if self.choices.burden == "sum":
+            _gate(made, made["mac"].shape[2], least_mac(self.model))
 
     def _known_burden(self, markers: Markers, burdens: dict[str, Array], columns: Columns) -> Float64Array | None:
         """-log10 p (D, T) of the weighted sum of the markers, where the burden that is tested is that sum."""
         if not burdens or self.choices.burden != "sum":
             return None
         p = burdens["neg_log_10_p_value"][:, :, 0].copy()
+        p[~_corrected(burdens["method"][:, :, 0], p)] = np.nan
         V = columns.block.n_variants
         p[[bool((rows >= V).any()) for rows in markers.lists]] = np.nan
         return p
 
     def _single(self, state: ScanState, block: Block) -> tuple[Float64Array, BoolArray | None]:
         """-log10 p (V, T) of each variant by itself, however rare, and whether by another law than that of normal scores."""
-        alone = Scan(replace(self.model, min_mac=1.0))  # type: ignore[type-var]
+        alone = Scan(replace(self.model, min_mac=1.0))
         columns = alone.block(state, block).columns
         p = np.asarray(columns["neg_log_10_p_value"])
         if not self.choices.calibrated:
             return p, None
-        return p, ~np.isin(columns["method"], _NORMAL) & np.isfinite(p)
+        return p, _corrected(columns["method"], p)
 
     def _rows(
         self,
@@ -300,7 +341,7 @@ class SetTests:
         for s in range(S):
             mine = np.flatnonzero(main[starts[s] : starts[s + 1]]) + starts[s]
             alike.setdefault(mine.size, []).append(s)
-        for size, sets in alike.items():
+        for sets in alike.values():
             at = np.stack([np.flatnonzero(main[starts[s] : starts[s + 1]]) + starts[s] for s in sets])
             # (sets, units, T, K) -> (sets, T, units * K)
             found = values["neg_log_10_p_value"][at][..., one].transpose(0, 2, 1, 3).reshape(len(sets), T, -1)
@@ -320,6 +361,30 @@ class SetTests:
             "trait": np.tile(np.arange(T), S), "test": np.full(n, len(names)), "left_out": np.full(n, -1),
             "n_variants": np.full(n, -1),
         }  # fmt: skip
+
+
+def _corrected(method: Array, p: Float64Array) -> BoolArray:
+    """Where a p is of another law than that of normal scores, and small enough to tell a variance by: near 1 it tells none."""
+    with np.errstate(invalid="ignore"):
+        return ~np.isin(method, _NORMAL) & (p > TELLING)
+
+
+def least_mac(model: AssociationModel) -> float:
+    """Minor alleles below which a burden has no estimate, as a variant has none."""
+    own = getattr(model, "min_mac", None)
+    if own is not None:
+        return float(own)
+    return 0.0 if getattr(model, "like", None) == "plink2" else 5.0
+
+
+def _gate(made: dict[str, Array], n_tests: int, least: float) -> None:
+    """No estimate in the first tests of columns with fewer minor alleles than ``least``."""
+    few = made["mac"][:, :, :n_tests] < least
+    few &= made["code"][:, :, :n_tests] == 0
+    for name in FLOATS:
+        made[name][:, :, :n_tests][few] = np.nan
+    made["method"][:, :, :n_tests][few] = 0
+    made["code"][:, :, :n_tests][few] = CODE["too_few_carriers"]
 
 
 def _first_of_each(number: Int64Array) -> BoolArray:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -61,6 +62,8 @@ class CohortCounts:
     mean : float64 array (V,)
         Minor alleles of a sample, as the block codes them.
     n_missing : int64 array (V,)
+    carriers : float64 array (V,)
+        Samples with a minor allele; of dosages, about as many.
     """
 
     flipped: BoolArray
@@ -68,6 +71,7 @@ class CohortCounts:
     maf: Float64Array
     mean: Float64Array
     n_missing: Int64Array
+    carriers: Float64Array
 
     @classmethod
     def of(cls, block: Block, columns: Int64Array, mask: UInt64Array) -> "CohortCounts":
@@ -81,6 +85,8 @@ class CohortCounts:
             mac / np.maximum(sums.n_alleles, 1),
             sums.sum_g / np.maximum(sums.n, 1),
             columns.size - sums.n,
+            # sum g - (sum g^2 - sum g) / 2: one for g of 1 and of 2
+            np.rint(1.5 * sums.sum_g - 0.5 * sums.sum_g2),
         )
 
 
@@ -89,7 +95,7 @@ def most_copies(block: Block, counts: CohortCounts, members: Members) -> Block:
     if isinstance(block, DosageBlock):
         minor = _minor_dosages(block, counts.flipped, np.zeros(block.n_variants))
         values = np.stack([minor[members[s]].max(axis=0, initial=0.0) for s in range(len(members))])
-        steps = np.rint(values * block.scale).astype(block.values.dtype)
+        steps = _as_stored(block, np.rint(values * block.scale))
         return replace(
             block, values=steps, places=_places(block, members), homozygous=None, haploid=_haploid(block, members)
         )
@@ -98,8 +104,10 @@ def most_copies(block: Block, counts: CohortCounts, members: Members) -> Block:
     return _calls(block, words, members)
 
 
-def carried(most: GenotypeBlock) -> GenotypeBlock:
-    """Of `most_copies`, 1 where there is any."""
+def carried(most: Block) -> Block:
+    """Of `most_copies`, 1 where there is any; of dosages, one copy at most."""
+    if isinstance(most, DosageBlock):
+        return replace(most, values=_as_stored(most, np.minimum(most.values, most.scale)))
     words = _words(most)
     some = (words | (words >> np.uint64(1))) & _LOW
     missing = words & (words >> np.uint64(1)) & _LOW
@@ -209,3 +217,8 @@ def _minor_dosages(block: DosageBlock, flipped: BoolArray, missing: Float64Array
     minor = block.dosages()
     minor[flipped] = 2.0 - minor[flipped]
     return np.where(np.isnan(minor), missing[:, None], minor)
+
+
+def _as_stored(block: DosageBlock, values: Any) -> Any:
+    """Steps in the type of a block's values."""
+    return values.astype(block.values.dtype)

@@ -24,7 +24,7 @@ RHO = np.array([0.0, 0.01, 0.04, 0.09, 0.16, 0.25, 0.5, 1.0])
 KINDS = {"bernoulli": BERNOULLI, "poisson": POISSON, "negative_binomial": NEGATIVE_BINOMIAL}
 DOSE_STEP = 0.125  # of doses that are no whole numbers; they are rounded, and the score of what is rounded is tested
 SIZES = (1024, 129, 192)  # cells of a grid: p of Q is right to 2 %, of SKAT-O within a factor of 1.5, above
-JOINT_BELOW = 0.2  # SKAT-O: where Q and S are both above it no minimum is small, and Bonferroni's bound of two is given
+JOINT_BELOW = 0.1  # SKAT-O: where p of Q and of S are both above it, Sidak's p of the two, which is near
 MOST_WORK = 4e7  # products of the laws of a set's counts, some 50 ms
 NEG_LOG_10_LEAST = 110.0  # laws are cut at 1e-120
 
@@ -112,7 +112,7 @@ def _work(columns: Columns, mean: Float64Array, kind: str) -> float:
     total = np.add.reduceat(np.append(mean[columns.samples], 0.0), columns.offsets[:-1]) * (n > 0)
     width = np.minimum(n, 60.0 + total + 45.0 * np.sqrt(total))
     if kind == "negative_binomial":
-        width = width * 60.0
+        width = width * 4.0
     return float((n * width).sum())
 
 
@@ -125,6 +125,7 @@ def rare_tests(
     *,
     skat_o: bool = True,
     joint_below: float = JOINT_BELOW,
+    coarse_above: float = 1.0,
 ) -> RareTests:
     """-log10 p of a set by the exact law of its statistics.
 
@@ -140,6 +141,8 @@ def rare_tests(
         Of the outcomes.
     skat_o : bool
         Whether SKAT-O is wanted, which costs more where p is below ``joint_below``.
+    joint_below, coarse_above : float
+        As `genassoc.kernels.laws.set_law.set_tails` takes them: other values are for simulations that count small p.
     """
     nothing = RareTests(math.nan, math.nan, math.nan, "")
     if not weights.size or _work(columns, law.mean, law.kind) > MOST_WORK:
@@ -147,7 +150,7 @@ def rare_tests(
     doses = np.asarray(columns.doses, dtype=np.float64)
     step = 1.0 if np.all(doses == np.rint(doses)) else DOSE_STEP
     alpha = np.broadcast_to(np.asarray(law.alpha, dtype=np.float64), law.mean.shape)
-    first, u, u2, chance, variance = set_points(
+    first, u, u2, chance, variance, w1, w2 = set_points(
         KINDS[law.kind],
         law.mean,
         np.ascontiguousarray(alpha),
@@ -155,7 +158,6 @@ def rare_tests(
         step,
         weights,
     )
-    w1, w2 = _unit_weights(columns, doses, step, weights)
     wanted = (weights[:, None] * V) * weights
     spread = float(wanted.sum())
     independent = float((w1 * w1 * variance).sum())
@@ -164,28 +166,12 @@ def rare_tests(
     # The score of a negative binomial is (y - mean) / (1 + alpha mean): about a constant times y - mean among a column's carriers, and that
     # constant is in the scale; so is a scale of U, V that is not the law's.
     s = float(weights @ U) * math.sqrt(independent / spread)
-    q = equal_quantile(float(((weights * U) ** 2).sum()), np.linalg.eigvalsh(wanted), w2 * variance)
-    p_q, p_s, p_o = set_tails(first, (u, u2, chance), s, q, RHO if skat_o else RHO[:0], SIZES, joint_below)
+    eigenvalues: Float64Array = np.linalg.eigvalsh(wanted)
+    q = equal_quantile(float(((weights * U) ** 2).sum()), eigenvalues, w2 * variance)
+    p_q, p_s, p_o = set_tails(
+        first, (u, u2, chance), s, q, RHO if skat_o else RHO[:0], SIZES, joint_below, coarse_above
+    )
     return RareTests(_neg_log_10(p_q), _neg_log_10(p_o), _neg_log_10(p_s))
-
-
-def _unit_weights(
-    columns: Columns, doses: Float64Array, step: float, weights: Float64Array
-) -> tuple[Float64Array, Float64Array]:
-    """Sums of the weights, and of their squares, of columns with the same carriers, in the order in which `set_points` has units."""
-    found: dict[bytes, int] = {}
-    w1: list[float] = []
-    w2: list[float] = []
-    for j, w in enumerate(weights):
-        of = slice(columns.offsets[j], columns.offsets[j + 1])
-        key = columns.samples[of].tobytes() + np.rint(doses[of] / step).astype(np.int64).tobytes()
-        unit = found.setdefault(key, len(w1))
-        if unit == len(w1):
-            w1.append(0.0)
-            w2.append(0.0)
-        w1[unit] += w
-        w2[unit] += w * w
-    return np.array(w1), np.array(w2)
 
 
 def _neg_log_10(p: float) -> float:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from genassoc.data.block import Block, DosageBlock, GenotypeBlock
+from genassoc.data.block import Block, DosageBlock
 from genassoc.models.base import CODES, METHODS, AssociationModel
 from genassoc.models.scan.genome import Scan, ScanState
 from genassoc.models.sets.burden import CohortCounts, Members, carried, most_copies, weighted_sums, with_rows
@@ -79,10 +79,11 @@ class Columns:
         parts: list[dict[str, Array]] = []
         tests: tuple[str, ...] = ()
         # What is gated by the copies of a sum of weights is gated by those of its variants.
-        scan = Scan(replace(model, min_mac=0.0) if kind == "sum" else model)  # type: ignore[type-var]
+        scan = Scan(replace(model, min_mac=0.0) if kind == "sum" else model)
         for first in range(0, D, step):
             some = self.members.between(first, min(D, first + step))
             unit = np.ones(len(some))
+            made: Block
             if kind == "sum":
                 made, unit = weighted_sums(
                     self.block, self.counts, some, self.weights[self._of(first, first + len(some))]
@@ -146,7 +147,10 @@ class Markers:
     @classmethod
     def of(cls, columns: Columns, choices: SetChoices, samples: tuple[Int64Array, Any]) -> "Markers":
         """The variants of columns, those with few minor alleles in the cohort as one; ``samples`` are the cohort's columns and mask."""
-        V, lists, weights, together = columns.block.n_variants, [], [], []
+        V = columns.block.n_variants
+        lists: list[Int64Array] = []
+        weights: list[Float64Array] = []
+        together: list[Int64Array] = []
         given = choices.weights != "none" and choices.beta_shape is None
         for d in range(len(columns.members)):
             rows = columns.members[d]
