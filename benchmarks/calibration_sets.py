@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.special import chdtrc
 from scipy.stats import beta
 from threadpoolctl import threadpool_limits
 

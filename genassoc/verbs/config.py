@@ -91,7 +91,7 @@ _DIALECT_SUFFIXES = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """One analysis, as gwas.toml spells it.
 

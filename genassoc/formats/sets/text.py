@@ -15,7 +15,7 @@ from genassoc.errors import InputError
 STRETCH = 2**25  # bytes of lines at a time
 MOST_LINE = 2**28  # bytes of one line: a set of ten million variants
 _HEAD = 2**20  # bytes of the beginning
-MOST_TEXT = 2**36  # bytes of a file, unpacked
+MOST_TEXT = 2**38  # bytes of a file, unpacked
 _BLANKS = re.compile(rb"[ \t]+")
 
 
@@ -81,6 +81,15 @@ def first_line(path: Path, is_header: Callable[[str], bool] | None = None) -> tu
         if line.strip() and not (line.startswith("#") and not (is_header and is_header(line)))
         else ("", 0)
     )
+
+
+def header_lines(path: Path) -> Iterator[bytes]:
+    """The first lines of a file, those that begin with "##" and the one after them, each at most a megabyte."""
+    for stretch, _ in _stretches(path, _HEAD):
+        for line in stretch.split(b"\n"):
+            yield line
+            if not line.startswith(b"##"):
+                return
 
 
 def read_lines(path: Path, *, blanks: bool = True, after: int = 0) -> Iterator[Lines]:

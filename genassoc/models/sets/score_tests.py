@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from genassoc.models.sets.columns import CODE, METHOD, Markers, empty_rows
 from genassoc.models.sets.scores import Carriers, SetScores, carriers_of_any, set_scores
 from genassoc.models.sets.stand_ins import skat_o
 from genassoc.models.sets.tests import skat
-from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
+from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
 from genassoc.stats.cauchy import acat
 
 N_TOP = 3
@@ -25,7 +24,7 @@ FEW_EXPECTED = 10.0  # events among the carriers of a column: with fewer, exact 
 LAWS = {"binary": "bernoulli", "survival": "poisson"}  # of outcomes, by what a model's traits are
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ScoreTests:
     """The tests of D distinct columns by scores.
 
@@ -57,7 +56,7 @@ class ScoreTests:
     sets: Int64Array
     raw: Sequence[Int64Array]
     shown: Block
-    samples: tuple[Int64Array, Any]
+    samples: tuple[Int64Array, UInt64Array]
     single: Float64Array | None
     corrected: BoolArray | None
     burden: Float64Array | None
