@@ -42,6 +42,7 @@ def test_polar_coordinates(name):
         assert -np.log(10.0) * tested.neg_log_10_p[t] == pytest.approx(expected, rel=0, abs=tolerance)
 
 
+@pytest.mark.kernel
 def test_smallest_p_is_that_of_its_rho():
     V = SETS["three"]
     U = np.array([[1.5, 0.2, 0.1], [3.0, 2.0, 1.0], [2.0, -1.5, 0.5], [0.1, 0.0, 0.1]])

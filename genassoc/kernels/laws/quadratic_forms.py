@@ -27,8 +27,8 @@ from genassoc.shapes import Float64Array
 
 FIRST_STEP = 0.5
 HALVINGS = 9
-AGREE = 1e-5  # of two sums: the error of the finer one is about the square of what they differ by
-NEGLIGIBLE = 1e-17  # of the first term
+# Of two sums: the error of the finer one is about the square of what they differ by. Terms below a hundred-thousandth of that are left.
+AGREE = 1e-5
 # Where eigenvalues are of several orders of magnitude, the path may climb the hill over the branch points of small ones: it is
 # bent less then. Terms are those of the first, coarse sum.
 BENDS, FEW_TERMS, MAX_TERMS = 6, 200, 20000
@@ -133,7 +133,9 @@ def path_term(
 
 
 @jit
-def ln_tail(q: float, eigenvalues: Float64Array, shifts: Float64Array, rates: Float64Array) -> tuple[float, float]:
+def ln_tail(
+    q: float, eigenvalues: Float64Array, shifts: Float64Array, rates: Float64Array, agree: float
+) -> tuple[float, float]:
     """ln P(Q >= q) for q > 0, and ln of the density there; the largest eigenvalue is 1. NaN if the sums never agree.
 
     Parameters
@@ -142,6 +144,8 @@ def ln_tail(q: float, eigenvalues: Float64Array, shifts: Float64Array, rates: Fl
         n_j.
     rates : float64 array (2, m)
         Room.
+    agree : float
+        By how much of themselves two sums may differ; the error is its square.
     """
     mean = eigenvalues.sum() + shifts.sum()
     if q < 1e-200 * mean:
@@ -163,7 +167,7 @@ def ln_tail(q: float, eigenvalues: Float64Array, shifts: Float64Array, rates: Fl
     factors, shift_rates = rates[0], rates[1, : shifts.size]
     path = np.empty(4)
     path[0], path[1], path[2], path[3] = q, c, 1.0 / math.sqrt(second), third / (6.0 * second * second)
-    step, ending = FIRST_STEP, False
+    step, ending, negligible = FIRST_STEP, False, 1e-5 * agree * agree
     total, density, terms = 0.0, 0.0, 0
     for bend in range(BENDS):
         if bend == BENDS - 1:
@@ -179,7 +183,7 @@ def ln_tail(q: float, eigenvalues: Float64Array, shifts: Float64Array, rates: Fl
                 break
             total += term
             density += dense
-            small = small + 1 if size < NEGLIGIBLE * first_size else 0
+            small = small + 1 if size < negligible * first_size else 0
             terms += 1
         if small == 3:
             ending = True
@@ -196,7 +200,7 @@ def ln_tail(q: float, eigenvalues: Float64Array, shifts: Float64Array, rates: Fl
             density += dense
         terms, step = 2 * terms, 0.5 * step
         before, value = value, total * step
-        if abs(value - before) <= AGREE * abs(value):
+        if abs(value - before) <= agree * abs(value):
             agreed = True
             break
     density *= step
@@ -225,4 +229,4 @@ def ln_tails(q: Float64Array, eigenvalues: Float64Array, shifts: Float64Array, o
     """
     rates = np.empty((2, eigenvalues.size))
     for r in range(q.size):
-        out[r] = ln_tail(q[r], eigenvalues, shifts, rates)[0]
+        out[r] = ln_tail(q[r], eigenvalues, shifts, rates, AGREE)[0]

@@ -18,11 +18,12 @@ from genassoc.kernels import jit
 from genassoc.kernels.laws.quadratic_forms import ln_tail
 from genassoc.shapes import Float64Array, Int64Array
 
+AGREE = 1e-3  # of the sums of a tail: to a millionth of p
 NEWTON_STEPS = 60
 NEAR = 1e-4  # of p: Newton's next step squares it
 NOTHING = 40.0  # exp(-40) is nothing beside 1
 LN_DENSITY = 0.5 * math.log(2.0 / math.pi)  # of |z| at 0
-QUADRATURE = 1e-5  # of the smallest p, a panel: what Gauss's sum is off; Kronrod's is off by far less
+QUADRATURE = 1e-4  # of the smallest p, a panel: what Gauss's sum is off; Kronrod's is off by far less
 MAX_PANELS = 400
 PANEL = 2.0  # standard deviations of z, at most
 
@@ -40,7 +41,7 @@ def quantile(
         scaled[j] = eigenvalues[j] / largest
     x = max(q / largest, scaled[:m].sum())
     for _ in range(NEWTON_STEPS):
-        found, ln_density = ln_tail(x, scaled[:m], none, rates)
+        found, ln_density = ln_tail(x, scaled[:m], none, rates, AGREE)
         if math.isnan(found):
             return np.nan
         off = found - ln_p
@@ -203,5 +204,5 @@ def passed_given(
         scaled, moved = room[0], room[1].copy()
         for j in range(moved.size):
             moved[j] *= x
-        ln_value += ln_tail(least, scaled, moved, room[2:])[0]
+        ln_value += ln_tail(least, scaled, moved, room[2:], AGREE)[0]
     return math.exp(ln_value)

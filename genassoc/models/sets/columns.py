@@ -18,7 +18,7 @@ SET_METHODS: tuple[str | None, ...] = (
     "kuonen",
     "liu",
     "cauchy",
-    "integral",
+    "bound",
     "exact_set",
     "adjusted",
 )

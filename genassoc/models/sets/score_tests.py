@@ -11,8 +11,7 @@ from genassoc.models.sets import calibrated
 from genassoc.models.sets.calibrated import OutcomeLaw
 from genassoc.models.sets.columns import CODE, METHOD, Markers, empty_rows
 from genassoc.models.sets.scores import Carriers, SetScores, carriers_of_any, set_scores
-from genassoc.models.sets.stand_ins import skat_o
-from genassoc.models.sets.tests import skat
+from genassoc.models.sets.tests import skat, skat_o
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
 from genassoc.stats.cauchy import acat
 
