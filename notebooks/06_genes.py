@@ -188,13 +188,15 @@ shown = ["GENE0002", "GENE0195"]
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained", sharey=True)
 for ax, gene in zip(axes, shown, strict=True):
     one = rows.filter(pl.col("set_id") == gene, pl.col("left_out").is_not_null())
-    position = one["left_out"].str.split("_").list.get(1).cast(pl.Int64) / 1e6
+    position = one["left_out"].str.split("_").list.get(1).cast(pl.Int64)
+    position = (position - position.min()) / 1000
     lost = whole.filter(pl.col("set_id") == gene)["whole"][0] - one["neg_log_10_p_value"]
     ax.vlines(position, 0, lost, color="0.6", linewidth=1)
     ax.scatter(position, lost, s=24, color="#1f5f99", zorder=3)
     ax.axhline(0, color="0.6", linewidth=0.8)
-    ax.set(title=gene, xlabel="position, Mb", ylabel="-log10 p lost without it")
+    ax.set(title=gene, xlabel="position from its first variant, kb")
     ax.spines[["top", "right"]].set_visible(False)
+text = axes[0].set_ylabel("-log10 p lost without it")
 
 # %% [markdown]
 # ## Again, without variants that are covered unequally
