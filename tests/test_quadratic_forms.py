@@ -119,6 +119,25 @@ def test_approximations_are_near():
     assert _neg(q, eigenvalues, method="liu")[6] > right[6] + 1.0
 
 
+def test_where_sums_do_not_converge(monkeypatch):
+    from genassoc.stats import quadratic_forms
+
+    class Failing:
+        saddlepoint, cumulant_slopes = kernels.saddlepoint, kernels.cumulant_slopes
+
+        @staticmethod
+        def ln_tails(q, eigenvalues, shifts, out):
+            kernels.ln_tails(q, eigenvalues, shifts, out)
+            out[1] = np.nan
+
+    q = np.array([2.0, 3.0])
+    right, formula = _neg(q, SPECTRA["four"]), _neg(q, SPECTRA["four"], method="kuonen")
+    monkeypatch.setattr(quadratic_forms, "kernels", Failing)
+    found, methods = neg_log_10_p_quadratic(q, SPECTRA["four"])
+    np.testing.assert_array_equal(methods, ["inversion", "kuonen"])
+    np.testing.assert_array_equal(found, [right[0], formula[1]])
+
+
 def test_what_is_refused():
     with pytest.raises(ValueError, match="finite"):
         neg_log_10_p_quadratic([1.0], [1.0, np.nan])

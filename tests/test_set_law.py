@@ -100,6 +100,11 @@ def test_columns_with_the_same_carriers_are_one(small):
     one = rare_tests(U[:1], V2[:1, :1], np.ones(1), _columns([np.arange(4)]), OutcomeLaw("bernoulli", mean))
     assert twice.skat == pytest.approx(one.skat, abs=1e-9)
     assert twice.burden == pytest.approx(one.burden, abs=1e-9)
+    assert twice.shared == 0.0
+    three = _columns([np.arange(4), np.arange(4), np.array([1, 3])])
+    law = OutcomeLaw("bernoulli", mean)
+    # Four carriers and two, who carry both: four of six entries.
+    assert rare_tests(np.ones(3), np.eye(3), np.ones(3), three, law).shared == pytest.approx(4 / 6)
     assert oracle.same_carriers([(0, 1), (2,), (0, 1)]) == [0, 1, 0]
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from oracles import skat_o as oracle
 
+from genassoc.models.sets import tests as set_tests
 from genassoc.models.sets.tests import RHO, score_burden, skat, skat_o
 
 SETS = {
@@ -108,3 +109,29 @@ def test_beyond_float64():
     U = 60.0 * np.sqrt(np.diag(SETS["three"]))
     tested = _tested(U, SETS["three"])
     assert np.isfinite(tested.neg_log_10_p[0]) and tested.neg_log_10_p[0] > 500.0
+
+
+def test_far_beyond_float64():
+    # -log10 p of 2e6: the quadrature is coarse there, and the bounds hold.
+    U = 4000.0 * np.sqrt(np.diag(SETS["three"]))
+    tested = _tested(U, SETS["three"])
+    assert tested.statistic[0] - np.log10(RHO.size) <= tested.neg_log_10_p[0] <= tested.statistic[0]
+
+
+def test_a_quantile_that_is_not_found_leaves_the_bound(monkeypatch):
+    class Failing:
+        ln_any_passes = set_tests.kernels.ln_any_passes
+
+        @staticmethod
+        def quantiles(ln_p, q, spectra, sizes, known, out):
+            set_tests_quantiles(ln_p, q, spectra, sizes, known, out)
+            out[1, 3] = np.nan
+
+    set_tests_quantiles = set_tests.kernels.quantiles
+    U = np.array([[3.0, 0.2, 0.1], [3.0, 2.0, 1.0]])
+    right = _tested(U, SETS["three"])
+    monkeypatch.setattr(set_tests, "kernels", Failing)
+    tested = _tested(U, SETS["three"])
+    np.testing.assert_array_equal(tested.method, ["inversion", "bound"])
+    assert tested.neg_log_10_p[0] == right.neg_log_10_p[0]
+    assert tested.neg_log_10_p[1] == pytest.approx(right.statistic[1] - np.log10(8.0), rel=1e-12)

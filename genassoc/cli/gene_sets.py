@@ -56,6 +56,10 @@ _OPTIONS: dict[str, Any] = {
     "leave_one_out": Annotated[
         bool, Option("--leave-one-out", help="Rows without each of the variants too.", panel=_SETS)
     ],
+    "scores_out": Annotated[
+        Path | None,
+        Option(metavar="FILE", help="Score statistics and covariances too (.parquet), for genassoc meta.", panel=_SETS),
+    ],
 }
 _RENAMED = {"sets": "path", "weights_of_variants": "weights"}
 

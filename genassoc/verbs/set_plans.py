@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.schema import block_variants
@@ -106,7 +106,7 @@ def plan_sets(
     identity: str,
     *,
     n_parts: int = 1,
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, object] | None = None,
 ) -> Plan:
     """Tasks of whole sets, each with about as many rows as a row group may have at most."""
     store = cohort.store

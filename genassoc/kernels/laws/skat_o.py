@@ -24,7 +24,8 @@ NEAR = 1e-4  # of p: Newton's next step squares it
 NOTHING = 40.0  # exp(-40) is nothing beside 1
 LN_DENSITY = 0.5 * math.log(2.0 / math.pi)  # of |z| at 0
 QUADRATURE = 1e-4  # of the smallest p, a panel: what Gauss's sum is off; Kronrod's is off by far less
-MAX_PANELS = 400
+MAX_PANELS = 1000
+MOST_PIECES = 60  # of an interval between two kinks, at first: room for all, and fine enough to p = 1e-3000
 PANEL = 2.0  # standard deviations of z, at most
 
 
@@ -135,6 +136,7 @@ def ln_any_passes(
     rule : float64 array (3, n)
         Nodes on -1 to 1, weights of Kronrod and of Gauss.
     out : float64 array (T,)
+        NaN where a quantile is.
     """
     burden, largest = variances[0], eigenvalues[0]
     room = np.empty((4, eigenvalues.size))
@@ -142,12 +144,15 @@ def ln_any_passes(
         room[0, j], room[1, j] = eigenvalues[j] / largest, shifts[j] / largest
     ends, panels = np.empty(rho.size + 1), np.empty((MAX_PANELS, 2))
     for t in range(ln_p.size):
+        if not np.isfinite(q[t]).all():
+            out[t] = np.nan
+            continue
         n = kinks(q[t], rho, burden, q[t, -1] / burden, ends)
         ends[n] = q[t, -1] / burden
         waiting, left = 0, 0.0
         for i in range(n + 1):
             right = math.sqrt(ends[i])
-            pieces = max(1, math.ceil((right - left) / PANEL))
+            pieces = min(max(1, math.ceil((right - left) / PANEL)), MOST_PIECES)
             for piece in range(pieces):
                 panels[waiting, 0] = left + (right - left) * piece / pieces
                 panels[waiting, 1] = left + (right - left) * (piece + 1) / pieces

@@ -25,6 +25,7 @@ KINDS = {"bernoulli": BERNOULLI, "poisson": POISSON, "negative_binomial": NEGATI
 DOSE_STEP = 0.125  # of doses that are no whole numbers; they are rounded, and the score of what is rounded is tested
 SIZES = (1024, 129, 192)  # cells of a grid: p of Q is right to 2 %, of SKAT-O within a factor of 1.5, above
 JOINT_BELOW = 0.1  # SKAT-O: where p of Q and of S are both above it, Sidak's p of the two, which is near
+SHARED = 0.05
 MOST_WORK = 4e7  # products of the laws of a set's counts, some 50 ms
 ADJUSTED_ABOVE = -math.log10(0.05)  # calibrated -log10 p from which variances follow it
 NEG_LOG_10_LEAST = 110.0  # laws are cut at 1e-120
@@ -74,12 +75,17 @@ class Columns:
 
 @dataclass(frozen=True)
 class RareTests:
-    """-log10 p of SKAT, SKAT-O and the weighted sum of one set and trait; NaN where the counts are too large for exact laws."""
+    """-log10 p of SKAT, SKAT-O and the weighted sum of one set and trait; NaN where the counts are too large for exact laws.
+
+    ``shared`` is the share of carriers that carry another column as well, of other carriers. Above `SHARED` the law, which takes columns as
+    independent, is not enough: the larger p of this and of the mixture with `variance_factors` holds.
+    """
 
     skat: float
     skat_o: float
     burden: float
     method: str = "exact_set"
+    shared: float = 0.0
 
 
 def code_of_sets(n_carriers: int, n_events: int, n_controls: int | None = None) -> str:
@@ -175,7 +181,15 @@ def rare_tests(
     p_q, p_s, p_o = set_tails(
         first, (u, u2, chance), s, q, RHO if skat_o else RHO[:0], SIZES, joint_below, coarse_above
     )
-    return RareTests(_neg_log_10(p_q), _neg_log_10(p_o), _neg_log_10(p_s))
+    return RareTests(_neg_log_10(p_q), _neg_log_10(p_o), _neg_log_10(p_s), shared=_shared(columns, unit))
+
+
+def _shared(columns: Columns, unit: Int64Array) -> float:
+    """The share of carriers that carry columns of several units."""
+    one = np.unique(unit, return_index=True)[1]
+    carriers = np.concatenate([columns.samples[columns.offsets[j] : columns.offsets[j + 1]] for j in one])
+    _, times = np.unique(carriers, return_counts=True)
+    return float(times[times > 1].sum() / max(carriers.size, 1))
 
 
 def _moved(observed: float, to: float, one: float) -> float:
