@@ -42,7 +42,7 @@ OUTCOMES = (
     "1:20",
     "1:1",
     "survival, 99 % censored",
-    "survival, 60 % censored",
+    "survival, 95 % censored",
     "counts, mean 0.05",
     "counts, overdispersed",
 )
@@ -160,7 +160,12 @@ def _null(outcome: str, y: np.ndarray, time_: np.ndarray | None) -> tuple[Outcom
     if outcome == "counts, overdispersed":
         phi = max(float(((y - mean) ** 2 / mean).sum() / (N - 3)), 1.0)
         return OutcomeLaw("negative_binomial", mean, (phi - 1) / mean), y - mean, weight, phi
-    return OutcomeLaw("bernoulli" if outcome.startswith("1:") else "poisson", mean), y - mean, weight, 1.0
+    return (
+        OutcomeLaw("bernoulli" if outcome.startswith("1:") else "hazard" if order is not None else "poisson", mean),
+        y - mean,
+        weight,
+        1.0,
+    )
 
 
 def draw(
