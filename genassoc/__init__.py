@@ -77,6 +77,8 @@ if TYPE_CHECKING:
     from genassoc.verbs.sample_checks import check_heterozygosity as check_heterozygosity
     from genassoc.verbs.sample_checks import check_sex as check_sex
     from genassoc.verbs.sets import read_sets as read_sets
+    from genassoc.verbs.sets import sets_from_gtf as sets_from_gtf
+    from genassoc.verbs.sets import sets_from_vep as sets_from_vep
     from genassoc.verbs.stores import convert as convert
     from genassoc.verbs.stores import open_store as open_store
     from genassoc.verbs.whole_genome import fit_whole_genome as fit_whole_genome
@@ -143,6 +145,8 @@ _NAMES = {
     "permute": "genassoc.verbs.permutation",
     "read_sake_patients": "genassoc.formats.sake.patients",
     "read_sets": "genassoc.verbs.sets",
+    "sets_from_gtf": "genassoc.verbs.sets",
+    "sets_from_vep": "genassoc.verbs.sets",
     "run": "genassoc.verbs.runs",
     "sample_qc": "genassoc.verbs.quality",
     "SimulatedTrait": "genassoc.simulate",

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import dask_work
+import gene_cohort
 import numpy as np
 import polars as pl
 import pytest
@@ -67,6 +68,14 @@ def run(files, out, executor):
 
 
 # The same bytes -------------------------------------------------------------------------------------------------
+
+
+def test_sets_of_variants(client, tmp_path):
+    genes = gene_cohort.make_files(tmp_path)
+    serial, dask = tmp_path / "serial.parquet", tmp_path / "dask.parquet"
+    gene_cohort.run(genes, serial, ga.Serial(), max_maf=0.05)
+    gene_cohort.run(genes, dask, ga.Dask(client), max_maf=0.05)
+    assert dask.read_bytes() == serial.read_bytes()
 
 
 @pytest.mark.integration

@@ -10,7 +10,7 @@ from oracles import quadratic_forms as oracle
 from oracles.tails import neg_log_10_p_chi2 as chi2_tail
 
 from genassoc.kernels.laws import quadratic_forms as kernels
-from genassoc.stats.quadratic_forms import neg_log_10_p_quadratic
+from genassoc.stats.quadratic_forms import NO_SHIFTS, neg_log_10_p_quadratic
 
 # Statistics over the mean of Q.
 MULTIPLES = np.array([1e-3, 0.1, 0.5, 0.9, 1.0, 1.1, 2.0, 5.0, 20.0, 100.0])
@@ -119,6 +119,25 @@ def test_approximations_are_near():
     assert _neg(q, eigenvalues, method="liu")[6] > right[6] + 1.0
 
 
+def test_where_sums_do_not_converge(monkeypatch):
+    from genassoc.stats import quadratic_forms
+
+    class Failing:
+        saddlepoint, cumulant_slopes = kernels.saddlepoint, kernels.cumulant_slopes
+
+        @staticmethod
+        def ln_tails(q, eigenvalues, shifts, out):
+            kernels.ln_tails(q, eigenvalues, shifts, out)
+            out[1] = np.nan
+
+    q = np.array([2.0, 3.0])
+    right, formula = _neg(q, SPECTRA["four"]), _neg(q, SPECTRA["four"], method="kuonen")
+    monkeypatch.setattr(quadratic_forms, "kernels", Failing)
+    found, methods = neg_log_10_p_quadratic(q, SPECTRA["four"])
+    np.testing.assert_array_equal(methods, ["inversion", "kuonen"])
+    np.testing.assert_array_equal(found, [right[0], formula[1]])
+
+
 def test_what_is_refused():
     with pytest.raises(ValueError, match="finite"):
         neg_log_10_p_quadratic([1.0], [1.0, np.nan])
@@ -126,12 +145,23 @@ def test_what_is_refused():
         neg_log_10_p_quadratic([1.0], [1.0], method="davis")
 
 
+@pytest.mark.parametrize("distance", [0.5, 30.0])
+def test_shifted_means_are_noncentral_chi_squared(distance):
+    from scipy.stats import ncx2
+
+    q = np.array([0.05, 2.0, 8.0, 40.0, 150.0])
+    found = np.empty(q.size)
+    kernels.ln_tails(q, np.ones(3), np.full(3, distance / 3.0), found)
+    # scipy's own error is about 1e-9 where its p is small.
+    np.testing.assert_allclose(np.exp(found), ncx2.sf(q, 3, distance), rtol=1e-7)
+
+
 @pytest.mark.kernel
 def test_kernel_parts():
     eigenvalues = np.array([1.0, 0.4, 0.05])
     for q in (0.05, 1.2, 1.45, 9.0):
-        s = kernels.saddlepoint(q, eigenvalues)
-        slopes = kernels.cumulant_slopes(s, eigenvalues)
+        s = kernels.saddlepoint(q, eigenvalues, NO_SHIFTS)
+        slopes = kernels.cumulant_slopes(s, eigenvalues, NO_SHIFTS)
         np.testing.assert_allclose(slopes, oracle.cumulant_slopes(s, eigenvalues), rtol=1e-12)
         exact = oracle.saddlepoint(q, eigenvalues)
         assert (
@@ -139,6 +169,6 @@ def test_kernel_parts():
         )  # found to a thousandth of a standard deviation of the tilted law
     q = np.array([0.2, 3.0, 40.0])
     out, expected = np.empty(3), np.empty(3)
-    kernels.ln_tails(q, eigenvalues, out)
+    kernels.ln_tails(q, eigenvalues, NO_SHIFTS, out)
     oracle.ln_tails(q, eigenvalues, expected)
     np.testing.assert_allclose(out, expected, rtol=0, atol=LN_ERROR)

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from pages import run_page
 from real_data import real_data
 
 from genassoc.models.sets.tests import score_burden, skat
@@ -117,3 +118,10 @@ def test_a_trait_without_scale_is_nan_and_others_are_not(scored):
     for test in (skat, score_burden):
         found = test(U, V, scale, np.ones(12)).neg_log_10_p
         np.testing.assert_array_equal(np.isnan(found), [False, False, True, False, False])
+
+
+def test_the_page_runs(capsys):
+    run_page("genes/laws.md", 3)
+    printed = dict(line.split(" ", 1) for line in capsys.readouterr().out.splitlines())
+    assert set(printed) == {"score_burden", "skat", "skat_o"}
+    assert all(float(value.strip("[]")) > 3.0 for value in printed.values())  # four of twelve variants add 0.9

@@ -52,6 +52,10 @@ _OPTIONS: dict[str, Any] = {
     "leave_one_out": Annotated[
         bool, Option("--leave-one-out", help="Rows without each of the variants too.", panel=_SETS)
     ],
+    "scores_out": Annotated[
+        Path | None,
+        Option(metavar="FILE", help="Score statistics and covariances too (.parquet), for genassoc meta.", panel=_SETS),
+    ],
 }
 _RENAMED = {"sets": "path", "weights_of_variants": "weights"}
 
@@ -76,8 +80,8 @@ def _with_sets(assoc: Callable[..., None]) -> Callable[..., None]:
     ]
 
     @wraps(assoc)
-    def sets(*arguments: Any, **given: Any) -> None:
-        table = {_RENAMED.get(name, name): given.pop(name, None) for name in _OPTIONS}
+    def sets(*arguments: object, **given: object) -> None:
+        table: dict[str, Any] = {_RENAMED.get(name, name): given.pop(name, None) for name in _OPTIONS}
         table["tests"] = values.names(table["tests"] or ()) or None
         table["max_maf"] = [_number(word) for word in values.names(table["max_maf"] or ())] or None
         plain = {name: str(value) if isinstance(value, Path) else value for name, value in table.items()}

@@ -40,6 +40,7 @@ class OfModel(Command):
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
+        """The arguments as the command of their model reads them."""
         from genassoc.cli.model_options import choices_of, with_choices
         from genassoc.models.registry import MODELS
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -48,7 +47,7 @@ class GeneSetJob(WholeSets[ScanState]):
         model = type(self.analysis.model).__name__.lower()
         return f"{model} sets of {shown(task.contig)}:{first:,}-{last:,}"
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """For a worker: the cohort's sets are the analysis' own."""
         content = super().__getstate__()
         return {**content, "cohort": replace(content["cohort"], sets=None)}

@@ -1,8 +1,9 @@
 """What of FILTER and INFO the rows of a VCF or a .pvar keep: columns of text, and how many records have each value."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -18,12 +19,23 @@ QUALITY_FIELDS = ("R2", "DR2", "INFO", "INFO_SCORE", "AR2")
 _SHOWN = 200  # bytes of a FILTER that is counted; the whole is stored
 
 
+_SUBFIELDS = re.compile(rb"""Description="[^"]*?(?:Format:|')([^"':]*\|[^"']*)""")
+_MOST_SUBFIELDS = 2**16  # bytes; VEP with all its plugins writes ten thousand
+
+
 @dataclass(frozen=True)
 class InfoField:
-    """A field of INFO as its header line has it: ``Number`` and ``Type``."""
+    """A field of INFO as its header line has it: ``Number``, ``Type``, and what its values consist of ("Allele|Consequence|...")."""
 
     number: str
     type: str
+    subfields: str = ""
+
+
+def subfields_of(line: bytes) -> str:
+    """The parts of a field's values that its header line describes, as VEP ("Format: Allele|Consequence|...") and SnpEff ('Allele | Annotation') do."""
+    found = _SUBFIELDS.search(line[:_MOST_SUBFIELDS])
+    return "|".join(part.strip().decode("utf-8", "replace") for part in found[1].split(b"|")) if found else ""
 
 
 @dataclass(frozen=True)
@@ -38,29 +50,35 @@ class Annotations:
         What to say about them.
     source : str
         The field that the imputation quality is taken from; "" where the file has none.
+    subfields : mapping
+        Annotation -> the parts of its values, where the header tells.
     """
 
     fields: tuple[tuple[str, bytes, bool], ...] = ()
     notes: tuple[str, ...] = ()
     source: str = ""
+    subfields: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, name: str, declared: Mapping[str, InfoField], reading: Reading) -> "Annotations":
         """What a file called ``name`` has, by its header."""
         fields: dict[str, tuple[str, bytes, bool]] = {}
         notes = []
-        for field in dict.fromkeys((*reading.info, *(["END"] if reading.blocks else []))):
-            known = declared.get(field)
-            if known is None and field in reading.info:
+        for key in dict.fromkeys((*reading.info, *(["END"] if reading.blocks else []))):
+            known = declared.get(key)
+            if known is None and key in reading.info:
                 notes.append(
-                    f"{name}: INFO field {field} is not declared in the header: kept whole where a record has it"
+                    f"{name}: INFO field {key} is not declared in the header: kept whole where a record has it"
                 )
-            fields[f"INFO/{field}"] = (f"INFO/{field}", field.encode(), known is not None and known.number == "A")
+            fields[f"INFO/{key}"] = (f"INFO/{key}", key.encode(), known is not None and known.number == "A")
         numbers = (f for f in QUALITY_FIELDS if f in declared and declared[f].type == "Float")
         source = next((f for f in numbers if declared[f].number in ("1", "A", ".")), "")
         if source:
             fields[INFO_SOURCE] = (INFO_SOURCE, source.encode(), declared[source].number == "A")
-        return cls(tuple(fields.values()), tuple(notes), source)
+        kept = [name for name in reading.info if name in declared and declared[name].subfields]
+        return cls(
+            tuple(fields.values()), tuple(notes), source, {f"INFO/{name}": declared[name].subfields for name in kept}
+        )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -105,10 +123,10 @@ class Annotations:
         columns: dict[str, TextColumn] = {}
         annotated: dict[str, int] = {}
         whole = np.empty(0, dtype=np.int64)
-        for name, field, by_allele in self.fields:
+        for name, written, by_allele in self.fields:
             values = np.empty((n, 2), dtype=np.int64)
             starts = places.alternates if by_allele and places.alternates.size == n else whole
-            key = np.frombuffer(field, dtype=np.uint8)
+            key = np.frombuffer(written, dtype=np.uint8)
             uneven = kernels.find_values(text, spans, key, starts, places.alt_index, values)
             if name == INFO_SOURCE:
                 uneven = _without_words(text, values)

@@ -257,9 +257,14 @@ def identity_reading(reading: Reading) -> dict[str, Any]:
     return json.loads(json.dumps({"reading": chosen})) if chosen else {}
 
 
-def _facts(source: Source) -> dict[str, str]:
-    """What a store says of a file: its kind, and the INFO field that its imputation quality is taken from, if it has one."""
-    return {"kind": source.kind, **({"info_source": source.info_source} if source.info_source else {})}
+def _facts(source: Source) -> dict[str, str | dict[str, str]]:
+    """What a store says of a file: its kind, the INFO field that its imputation quality is taken from, and what its annotations consist of."""
+    facts: dict[str, str | dict[str, str]] = {"kind": source.kind}
+    if source.info_source:
+        facts["info_source"] = source.info_source
+    if source.subfields:
+        facts["subfields"] = dict(source.subfields)
+    return facts
 
 
 def check_contigs(sources: list[Source], regions: list[Region]) -> None:

@@ -182,6 +182,8 @@ class Source(Protocol):
         What it says of its reference, which may tell the build.
     info_source : str
         The INFO field that ``info_source`` is taken from; "" without one.
+    subfields : mapping
+        Annotation -> the parts of its values ("Allele|Consequence|..."), where the header tells.
     companions : tuple of Path
         Files beside it that belong to it.
     family_ids : tuple of str
@@ -202,6 +204,7 @@ class Source(Protocol):
     contig_lengths: Mapping[str, int]
     reference_words: str
     info_source: str
+    subfields: Mapping[str, str]
     companions: tuple[Path, ...]
     family_ids: tuple[str, ...]
 
@@ -232,6 +235,7 @@ class SourceFacts:
     contig_lengths: Mapping[str, int] = MappingProxyType({})
     reference_words: str = ""
     info_source: str = ""
+    subfields: Mapping[str, str] = MappingProxyType({})
     companions: tuple[Path, ...] = ()
     family_ids: tuple[str, ...] = ()
 

@@ -14,6 +14,7 @@ from genassoc.stats.tails import neg_log_10_p_chi2, neg_log_10_p_z
 
 INVERSION, KUONEN, LIU = "inversion", "kuonen", "liu"
 METHODS = ("auto", INVERSION, KUONEN, LIU)
+NO_SHIFTS = np.empty(0)
 _LN_10 = math.log(10.0)
 
 
@@ -80,7 +81,7 @@ def positive_eigenvalues(eigenvalues: ArrayLike) -> Float64Array:
 
 def _inverted(q: Float64Array, eigenvalues: Float64Array) -> Float64Array:
     ln_p = np.empty(q.size)
-    kernels.ln_tails(q / eigenvalues[0], eigenvalues / eigenvalues[0], ln_p)
+    kernels.ln_tails(q / eigenvalues[0], eigenvalues / eigenvalues[0], NO_SHIFTS, ln_p)
     return -ln_p / _LN_10
 
 
@@ -106,9 +107,9 @@ def _kuonen(q: Float64Array, eigenvalues: Float64Array) -> Float64Array:
     mean, deviation, _df = liu_moments(scaled)
     out = np.empty(q.size)
     for r, value in enumerate(q / eigenvalues[0]):
-        s = kernels.saddlepoint(value, scaled)
+        s = kernels.saddlepoint(value, scaled, NO_SHIFTS)
         for _ in range(3):  # found to a thousandth of a standard deviation; each step squares the error
-            first, second, third = kernels.cumulant_slopes(s, scaled)
+            first, second, third = kernels.cumulant_slopes(s, scaled, NO_SHIFTS)
             s = min(s + (value - first) / second, 0.5 * (s + 0.5))
         w2 = 2.0 * (value * s + 0.5 * np.log1p(-2.0 * scaled * s).sum())
         w = math.copysign(math.sqrt(max(w2, 0.0)), s)

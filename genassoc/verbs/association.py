@@ -100,15 +100,15 @@ def association_job(
     cohort: Cohort, model: AssociationModel, plan: Plan, options: RunOptions = DEFAULT
 ) -> AssociationJob[ScanState]:
     """The job that the engine runs; the null models are fitted here, so that bad input is found before any work."""
-    analysis = Scan(model) if cohort.sets is None else set_tests(cohort, model)
+    scan: Scan = Scan(model)
+    of_sets = None if cohort.sets is None else set_tests(cohort, model)
     settle()  # of reading tables
     whole = computed(cohort, model, options.executor, options.progress)
     with single_threaded_blas():
-        state: ScanState = analysis.prepare(whole)
+        state: ScanState = scan.prepare(whole) if of_sets is None else of_sets.prepare(whole)
     _check_enough_samples(cohort, model, state)
-    if cohort.sets is not None:
-        return set_job(cohort, analysis, plan, state)
-    scan: Scan = analysis
+    if of_sets is not None:
+        return set_job(cohort, of_sets, plan, state)
     if not plan.largest_set:
         # A block of each kind has costs of its own, as tables of a product: of dosages several chunks are taken together.
         chunks = DOSAGE_CHUNKS if cohort.has_dosages else 1

@@ -138,7 +138,9 @@ def with_sets_of(config: Config, cohort: Cohort, model: AssociationModel) -> Coh
     from genassoc.verbs.sets import read_sets
 
     files = config.set_files
-    given = {name: value for name, value in config.sets.items() if name not in ("path", "annotations", "masks")}
+    given = {
+        name: value for name, value in config.sets.items() if name not in ("path", "annotations", "masks", "scores_out")
+    }
     try:
         choices = SetChoices(**given)
     except ValueError as error:

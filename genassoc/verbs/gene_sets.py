@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.forks import check_not_forked
@@ -20,12 +20,13 @@ from genassoc.verbs.set_plans import with_sets
 
 if TYPE_CHECKING:
     from genassoc.data.cohort.offset_tables import Given
+    from genassoc.verbs.set_plans import Sets
 
 
 def associate_sets(
     cohort: Cohort,
     model: AssociationModel,
-    sets: Any,
+    sets: "Sets",
     *,
     tests: Sequence[str] | str | None = None,
     weights: str | None = "beta(1,25)",

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.schema import block_variants
@@ -16,8 +16,18 @@ from genassoc.models.sets.choices import ChosenSets, SetChoices
 from genassoc.results import Results, SetResults
 from genassoc.shapes import Int64Array
 
+if TYPE_CHECKING:
+    import polars as pl
 
-def with_sets(cohort: Cohort, model: AssociationModel, sets: Any, choices: SetChoices, source: str = "") -> Cohort:
+    from genassoc.data.sets.matched import MatchedSets
+    from genassoc.data.sets.variant_sets import VariantSets
+    from genassoc.engine.gene_sets import GeneSetJob
+    from genassoc.models.sets.analysis import SetTests
+
+    Sets = VariantSets | MatchedSets | pl.DataFrame | str | Path
+
+
+def with_sets(cohort: Cohort, model: AssociationModel, sets: "Sets", choices: SetChoices, source: str = "") -> Cohort:
     """The cohort with sets that are tested in place of single variants.
 
     Parameters
@@ -49,7 +59,7 @@ def with_sets(cohort: Cohort, model: AssociationModel, sets: Any, choices: SetCh
     return replace(cohort, sets=chosen, notes=(*cohort.notes, *notes))
 
 
-def _matched(sets: Any, cohort: Cohort) -> Any:
+def _matched(sets: "Sets", cohort: Cohort) -> "MatchedSets":
     """Sets as numbers of the cohort's store."""
     from genassoc.data.sets.matched import MatchedSets, match_sets
     from genassoc.data.sets.variant_sets import VariantSets
@@ -91,7 +101,12 @@ def rows_of_variant(cohort: Cohort, model: AssociationModel) -> int:
 
 
 def plan_sets(
-    cohort: Cohort, model: AssociationModel, identity: str, *, n_parts: int = 1, settings: dict[str, Any] | None = None
+    cohort: Cohort,
+    model: AssociationModel,
+    identity: str,
+    *,
+    n_parts: int = 1,
+    settings: Mapping[str, object] | None = None,
 ) -> Plan:
     """Tasks of whole sets, each with about as many rows as a row group may have at most."""
     store = cohort.store
@@ -109,21 +124,21 @@ def plan_sets(
     )
 
 
-def set_tests(cohort: Cohort, model: AssociationModel) -> Any:
+def set_tests(cohort: Cohort, model: AssociationModel) -> "SetTests":
     """The analysis of a cohort's sets, a `genassoc.models.sets.analysis.SetTests`; imported when it is asked for."""
     from genassoc.models.sets.analysis import SetTests
 
     return SetTests(model, cohort.sets)
 
 
-def set_job(cohort: Cohort, analysis: Any, plan: Plan, state: ScanState) -> Any:
+def set_job(cohort: Cohort, analysis: "SetTests", plan: Plan, state: ScanState) -> "GeneSetJob":
     """The job of a cohort's sets, a `genassoc.engine.gene_sets.GeneSetJob`."""
     from genassoc.engine.gene_sets import GeneSetJob
 
     return GeneSetJob(cohort, analysis, plan.block_variants, state, members_of(cohort))
 
 
-def results_of(path: Path, record: Mapping[str, Any], cohort: Cohort) -> Results:
+def results_of(path: Path, record: Mapping[str, object], cohort: Cohort) -> Results:
     """The results of a run, of variants or of sets."""
     kind = Results if cohort.sets is None else SetResults
     return kind(path, record, cohort)

@@ -110,6 +110,7 @@ class PgenSource(FileSource):
         self.contigs, self.annotations = files.contigs, files.variants.annotations
         self.contig_lengths = files.variants.contig_lengths
         self.reference_words, self.info_source = files.variants.reference_words, files.variants.info_source
+        self.subfields = files.variants.subfields
         self.has_dosages = header.has_dosages and reading.dosage != "GT"
         self.work = float(path.stat().st_size + files.companions[0].stat().st_size)
         self.notes = [*files.notes, *self._own_notes(), *files.x_note()]

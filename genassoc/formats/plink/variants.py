@@ -11,7 +11,7 @@ import numpy as np
 from genassoc.data.block import DosageRows
 from genassoc.data.store.variant_columns import FILTER, TextColumn, VariantColumns
 from genassoc.errors import InputError
-from genassoc.formats.annotations import Annotations, InfoField, Places, counted_runs, counted_spans
+from genassoc.formats.annotations import Annotations, InfoField, Places, counted_runs, counted_spans, subfields_of
 from genassoc.formats.reading import Reading
 from genassoc.formats.source import Place, RecordError, Region, VariantBatch, added
 from genassoc.kernels.text import variant_lines as kernels
@@ -147,7 +147,7 @@ class VariantList:
         self.contigs = tuple(self._contigs)
         self.contig_lengths = {name: n for name, n in self._contigs.items() if n}
         self._kept = self._info_kept()
-        self.info_source = self._kept.source
+        self.info_source, self.subfields = self._kept.source, self._kept.subfields
         self.annotations = (
             *((FILTER,) if self.layout.filter >= 0 else ()),
             *(name for name, _, _ in self._kept.fields),
@@ -191,7 +191,8 @@ class VariantList:
             self._contigs[name] = int(match[2]) if match[2] else None
         elif match := _INFO.match(line):
             said = (pattern.search(line) for pattern in (_NUMBER, _TYPE))
-            declared = InfoField(*(found[1].decode("utf-8", "replace") if found else "" for found in said))
+            n_values, kind = (found[1].decode("utf-8", "replace") if found else "" for found in said)
+            declared = InfoField(n_values, kind, subfields_of(line))
             self._declared[match[1].decode("utf-8", "replace")] = declared
         elif line.startswith((b"##reference=", b"##assembly=")):
             self.reference_words = line.partition(b"=")[2][:1000].decode("utf-8", "replace")

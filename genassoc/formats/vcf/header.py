@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from genassoc.errors import InputError
-from genassoc.formats.annotations import InfoField
+from genassoc.formats.annotations import InfoField, subfields_of
 
 FIXED_COLUMNS = ("#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", "FORMAT")
 _MOST_WORDS = 1000  # bytes of a line that names the reference
@@ -119,7 +119,8 @@ def parse_header(path: Path, text: bytes | bytearray) -> VcfHeader:
             numeric[match[1]] = None
         elif match and line.startswith(b"##INFO="):
             said = (_NUMBER.search(line), _ANY_TYPE.search(line))
-            declared = InfoField(*(found[1].decode("utf-8", "replace") if found else "" for found in said))
+            n_values, kind = (found[1].decode("utf-8", "replace") if found else "" for found in said)
+            declared = InfoField(n_values, kind, subfields_of(line))
             info[match[1].decode("utf-8", "replace")] = declared
     sample_ids = _sample_ids(path, n_lines, bytes(memoryview(text)[last:end]).removesuffix(b"\r"))
     words = b" ".join(reference[:20]).decode("utf-8", "replace")

@@ -21,5 +21,5 @@ class LineSource(FileSource):
     def _choose_annotations(self, header: VcfHeader) -> None:
         """Which columns of text the rows have."""
         chosen = self._annotations = Annotations.of(self.path.name, header.info_fields, self.reading)
-        self.annotations, self.info_source = chosen.names, chosen.source
+        self.annotations, self.info_source, self.subfields = chosen.names, chosen.source, chosen.subfields
         self.notes += chosen.notes

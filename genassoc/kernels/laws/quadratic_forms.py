@@ -1,7 +1,10 @@
 """Tails of a sum of chi-squared variables with weights: the inverse Laplace transform along a path through the saddlepoint.
 
-``Q = sum_j lambda_j X_j``, each X_j chi-squared with one degree of freedom and lambda_j > 0. With
-``K(s) = -1/2 sum_j ln(1 - 2 lambda_j s)`` and c between 0 and ``1 / (2 max lambda)``,
+``Q = sum_j lambda_j (z_j + b_j)^2``, z_j standard normal and lambda_j > 0; with ``n_j = lambda_j b_j^2`` (SKAT-O's; elsewhere 0)
+
+    K(s) = sum_j  -1/2 ln(1 - 2 lambda_j s) + n_j s / (1 - 2 lambda_j s).
+
+With c between 0 and ``1 / (2 max lambda)``,
 
     P(Q >= q) = 1 / (2 pi i)  integral from c - i inf to c + i inf  of  exp(K(s) - q s) / s  ds,
 
@@ -24,8 +27,8 @@ from genassoc.shapes import Float64Array
 
 FIRST_STEP = 0.5
 HALVINGS = 9
-AGREE = 1e-6  # of two sums: the error of the finer one is about the square of what they differ by
-NEGLIGIBLE = 1e-17  # of the first term
+# Of two sums: the error of the finer one is about the square of what they differ by. Terms below a hundred-thousandth of that are left.
+AGREE = 1e-5
 # Where eigenvalues are of several orders of magnitude, the path may climb the hill over the branch points of small ones: it is
 # bent less then. Terms are those of the first, coarse sum.
 BENDS, FEW_TERMS, MAX_TERMS = 6, 200, 20000
@@ -33,31 +36,43 @@ NEWTON_STEPS = 100
 
 
 @jit
-def cumulant_slopes(s: float, eigenvalues: Float64Array) -> tuple[float, float, float]:
-    """K', K'' and K''' at s."""
+def cumulant_slopes(s: float, eigenvalues: Float64Array, shifts: Float64Array) -> tuple[float, float, float]:
+    """The first three derivatives of K at s; ``shifts`` are n_j, or empty where all are 0."""
     first = second = third = 0.0
     for j in range(eigenvalues.size):
-        ratio = eigenvalues[j] / (1.0 - 2.0 * eigenvalues[j] * s)
+        # lambda / t, 2 lambda^2 / t^2, 8 lambda^3 / t^3 and n / t^2, 4 n lambda / t^3, 24 n lambda^2 / t^4; t = 1 - 2 lambda s
+        below = 1.0 / (1.0 - 2.0 * eigenvalues[j] * s)
+        ratio = eigenvalues[j] * below
         first += ratio
         second += 2.0 * ratio * ratio
         third += 8.0 * ratio * ratio * ratio
+        if shifts.size:
+            shift = shifts[j] * below * below
+            first += shift
+            second += 4.0 * shift * ratio
+            third += 24.0 * shift * ratio * ratio
     return first, second, third
 
 
 @jit
-def saddlepoint(q: float, eigenvalues: Float64Array) -> float:
+def saddlepoint(q: float, eigenvalues: Float64Array, shifts: Float64Array) -> float:
     """The s of K'(s) = q, to a thousandth of a standard deviation; the largest eigenvalue is 1.
 
     1 / K' is a straight line where all eigenvalues are equal, and nearly one elsewhere: Newton's method on it, inside bounds.
     """
-    m = eigenvalues.size
-    # K' is at most m / (2 |s|) left of 0 and at most mean / (1 - 2 s) right of it; at least 1 / (1 - 2 s) anywhere.
-    mean = eigenvalues.sum()
-    low = 0.5 - 0.5 * mean / q if q > mean else -0.5 * m / q
-    high = min(0.5 - 0.5 / q, 0.0) if q < mean else 0.5 - 0.5 / q
-    s = low if q > mean else high
+    mean = eigenvalues.sum() + shifts.sum()
+    # Right of 0, K' is at most mean / (1 - 2 s)^2 and, without shifts, mean / (1 - 2 s); anywhere it is at least 1 / (1 - 2 s).
+    if q >= mean:
+        ratio = math.sqrt(mean / q) if shifts.size else mean / q
+        low, high = 0.5 - 0.5 * ratio, 0.5 - 0.5 / q
+        s = low
+    else:
+        low, high = -0.5 * eigenvalues.size / q, min(0.5 - 0.5 / q, 0.0)
+        while shifts.size and cumulant_slopes(low, eigenvalues, shifts)[0] > q:
+            high, low = low, 2.0 * low
+        s = high
     for _ in range(NEWTON_STEPS):
-        first, second, _third = cumulant_slopes(s, eigenvalues)
+        first, second, _third = cumulant_slopes(s, eigenvalues, shifts)
         if abs(first - q) <= 1e-3 * math.sqrt(second):
             break
         if first < q:
@@ -70,11 +85,16 @@ def saddlepoint(q: float, eigenvalues: Float64Array) -> float:
 
 
 @jit
-def path_term(u: float, path: Float64Array, rates: Float64Array) -> tuple[float, float]:
-    """The integrand at u over its value at c (real part, size): ``Im(exp(K(s) - K(c) - q (s - c)) s'(u) / s)``."""
+def path_term(
+    u: float, path: Float64Array, rates: Float64Array, shift_rates: Float64Array
+) -> tuple[float, float, float]:
+    """The integrand at u over its value at c: of the tail and of the density (real parts), and size of the tail's.
+
+    ``E s' / s`` and ``E s'``, ``E = exp(K(s) - K(c) - q (s - c))``.
+    """
     q, c, sigma, a = path[0], path[1], path[2], path[3]
     x, y = a * u * u, sigma * u
-    # prod_j (1 - r_j (s - c)), r_j = 2 lambda_j / (1 - 2 lambda_j c): each factor turns by an angle between -pi and 0.
+    # prod_j (1 - r_j (s - c)), r_j = 2 lambda_j / t_j, t_j = 1 - 2 lambda_j c: each factor turns by an angle between -pi and 0.
     re, im, ln_size, turns = 1.0, 0.0, 0.0, 0
     for j in range(rates.size):
         f, g = 1.0 - rates[j] * x, -rates[j] * y
@@ -91,89 +111,111 @@ def path_term(u: float, path: Float64Array, rates: Float64Array) -> tuple[float,
     if u > 0.0 and im == 0.0 and re < 0.0:
         angle = -math.pi
     angle -= 2.0 * math.pi * turns
-    size = math.exp(-0.5 * ln_size - q * x)
-    angle = -0.5 * angle - q * y
-    # s' / s
+    real, imaginary = -0.5 * ln_size - q * x, -0.5 * angle - q * y
+    if shift_rates.size:
+        # n s / (t - 2 lambda (s - c)) - n c / t = n / t^2 (s - c) / (1 - r (s - c))
+        for j in range(rates.size):
+            f, g = 1.0 - rates[j] * x, -rates[j] * y
+            over = shift_rates[j] / (f * f + g * g)
+            real += over * (x * f + y * g)
+            imaginary += over * (y * f - x * g)
+    size = math.exp(real)
+    e_re, e_im = size * math.cos(imaginary), size * math.sin(imaginary)
+    # s' = i sigma + 2 a u; s' / s
     s_re, slope_re = c + x, 2.0 * a * u
     below = s_re * s_re + y * y
     ratio_re, ratio_im = (slope_re * s_re + sigma * y) / below, (sigma * s_re - slope_re * y) / below
     return (
-        size * (math.cos(angle) * ratio_im + math.sin(angle) * ratio_re),
+        e_re * ratio_im + e_im * ratio_re,
+        e_re * sigma + e_im * slope_re,
         size * math.sqrt(ratio_re * ratio_re + ratio_im * ratio_im),
     )
 
 
 @jit
-def ln_tail(q: float, eigenvalues: Float64Array, rates: Float64Array) -> float:
-    """ln P(Q >= q) for q > 0; the largest eigenvalue is 1. NaN if the sums never agree.
+def ln_tail(
+    q: float, eigenvalues: Float64Array, shifts: Float64Array, rates: Float64Array, agree: float
+) -> tuple[float, float]:
+    """ln P(Q >= q) for q > 0, and ln of the density there; the largest eigenvalue is 1. NaN if the sums never agree.
 
     Parameters
     ----------
-    rates : float64 array (m,)
+    shifts : float64 array (m,), or (0,)
+        n_j.
+    rates : float64 array (2, m)
         Room.
+    agree : float
+        By how much of themselves two sums may differ; the error is its square.
     """
-    mean = eigenvalues.sum()
+    mean = eigenvalues.sum() + shifts.sum()
     if q < 1e-200 * mean:
-        return 0.0  # P(Q < q) is below 1e-100
-    s = saddlepoint(q, eigenvalues)
-    _first, second, _third = cumulant_slopes(s, eigenvalues)
+        return 0.0, -np.inf  # P(Q < q) is below 1e-100
+    s = saddlepoint(q, eigenvalues, shifts)
+    _first, second, _third = cumulant_slopes(s, eigenvalues, shifts)
     # Not nearer to the pole at 0 than a standard deviation, if there is room.
     width = 1.0 / math.sqrt(second)
     c = min(s, -width) if q < mean else max(s, min(width, 0.5 * (s + 0.5)))
-    _first, second, third = cumulant_slopes(c, eigenvalues)
+    _first, second, third = cumulant_slopes(c, eigenvalues, shifts)
     ln_size = -q * c
     for j in range(eigenvalues.size):
-        rates[j] = 2.0 * eigenvalues[j] / (1.0 - 2.0 * eigenvalues[j] * c)
+        below = 1.0 - 2.0 * eigenvalues[j] * c
+        rates[0, j] = 2.0 * eigenvalues[j] / below
         ln_size -= 0.5 * math.log1p(-2.0 * eigenvalues[j] * c)
+        if shifts.size:
+            rates[1, j] = shifts[j] / (below * below)
+            ln_size += shifts[j] * c / below
+    factors, shift_rates = rates[0], rates[1, : shifts.size]
     path = np.empty(4)
     path[0], path[1], path[2], path[3] = q, c, 1.0 / math.sqrt(second), third / (6.0 * second * second)
-    step, ending = FIRST_STEP, False
-    total, terms = 0.0, 0
+    step, ending, negligible = FIRST_STEP, False, 1e-5 * agree * agree
+    total, density, terms = 0.0, 0.0, 0
     for bend in range(BENDS):
         if bend == BENDS - 1:
             path[3] = (
                 0.0  # a straight line: the integrand never rises, and falls as soon as many eigenvalues share in it
             )
         most = MAX_TERMS if bend == BENDS - 1 else FEW_TERMS
-        term, first_size = path_term(0.0, path, rates)
-        total, terms, small = 0.5 * term, 1, 0
+        term, dense, first_size = path_term(0.0, path, factors, shift_rates)
+        total, density, terms, small = 0.5 * term, 0.5 * dense, 1, 0
         while terms < most and small < 3:
-            term, size = path_term(terms * step, path, rates)
+            term, dense, size = path_term(terms * step, path, factors, shift_rates)
             if size > 2.0 * first_size:
                 break
             total += term
-            small = small + 1 if size < NEGLIGIBLE * first_size else 0
+            density += dense
+            small = small + 1 if size < negligible * first_size else 0
             terms += 1
         if small == 3:
             ending = True
             break
         path[3] *= 0.25
     if not ending:
-        return np.nan
+        return np.nan, np.nan
     value = total * step
     agreed = False
     for _ in range(HALVINGS):
-        between = 0.0
         for k in range(terms):
-            term, _size = path_term((k + 0.5) * step, path, rates)
-            between += term
-        total += between
+            term, dense, _size = path_term((k + 0.5) * step, path, factors, shift_rates)
+            total += term
+            density += dense
         terms, step = 2 * terms, 0.5 * step
         before, value = value, total * step
-        if abs(value - before) <= AGREE * abs(value):
+        if abs(value - before) <= agree * abs(value):
             agreed = True
             break
-    if not agreed:
-        return np.nan
-    value = value / math.pi
+    density *= step
+    if not agreed or (q >= mean and value <= 0.0):
+        return np.nan, np.nan
+    ln_density = ln_size + math.log(density / math.pi) if density > 0.0 else -np.inf
+    value /= math.pi
     if q < mean:  # -P(Q < q), of an ordinary size
-        return min(math.log1p(max(math.exp(ln_size) * value, -1.0)), 0.0)
-    return min(ln_size + math.log(value), 0.0) if value > 0.0 else np.nan
+        return min(math.log1p(max(math.exp(ln_size) * value, -1.0)), 0.0), ln_density
+    return min(ln_size + math.log(value), 0.0), ln_density
 
 
 @jit
-def ln_tails(q: Float64Array, eigenvalues: Float64Array, out: Float64Array) -> None:
-    """`ln_tail` of many q.
+def ln_tails(q: Float64Array, eigenvalues: Float64Array, shifts: Float64Array, out: Float64Array) -> None:
+    """The first of `ln_tail` of many q.
 
     Parameters
     ----------
@@ -181,8 +223,10 @@ def ln_tails(q: Float64Array, eigenvalues: Float64Array, out: Float64Array) -> N
         Positive, in units of the largest eigenvalue.
     eigenvalues : float64 array (m,)
         Positive; the largest is 1.
+    shifts : float64 array (m,), or (0,)
+        n_j, in units of the largest eigenvalue.
     out : float64 array (R,)
     """
-    rates = np.empty(eigenvalues.size)
+    rates = np.empty((2, eigenvalues.size))
     for r in range(q.size):
-        out[r] = ln_tail(q[r], eigenvalues, rates)
+        out[r] = ln_tail(q[r], eigenvalues, shifts, rates, AGREE)[0]

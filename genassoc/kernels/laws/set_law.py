@@ -389,7 +389,7 @@ def set_points(
     carriers: tuple[Int64Array, Int64Array, Int64Array],
     step: float,
     weights: Float64Array,
-) -> tuple[Int64Array, Float64Array, Float64Array, Float64Array, Float64Array, Float64Array, Float64Array]:
+) -> tuple[Int64Array, Float64Array, Float64Array, Float64Array, Int64Array, Float64Array]:
     """The points of each unit of a set.
 
     Parameters
@@ -410,8 +410,10 @@ def set_points(
     first : int64 (units + 1,)
     u, u2, chance : float64 (points,)
         ``sum w u``, ``sum w^2 u^2`` and the chance of each point, ascending in u.
-    variance, w1, w2 : float64 (units,)
-        Of ``T - E T``; sums of the unit's weights and of their squares.
+    unit : int64 (m,)
+        Of each column.
+    moments : float64 (units, 4)
+        The mean and the variance of ``T``; sums of the unit's weights and of their squares.
     """
     offsets, samples, doses = carriers
     m = weights.size
@@ -424,14 +426,14 @@ def set_points(
         if columns[unit[j]] < 0:
             columns[unit[j]] = j
     first = np.zeros(units + 1, np.int64)
-    variance = np.zeros(units)
+    moments = np.zeros((units, 4))
     u, u2, chance = np.empty(1024), np.empty(1024), np.empty(1024)
     size = 0
     for g in range(units):
         start, stop = offsets[columns[g]], offsets[columns[g] + 1]
         n = stop - start
         mu, a, dose = np.empty(n), np.ones(n), np.empty(n, np.int64)
-        expected, largest, total = 0.0, 0, 0
+        expected, variance, largest, total = 0.0, 0.0, 0, 0
         for i in range(n):
             row = samples[start + i]
             mu[i], dose[i] = mean[row], doses[start + i]
@@ -440,7 +442,7 @@ def set_points(
                 a[i] = alpha[row]
                 v *= 1.0 + a[i] * mu[i]
             expected += dose[i] * mu[i]
-            variance[g] += dose[i] * dose[i] * v * step * step
+            variance += dose[i] * dose[i] * v * step * step
             largest = max(largest, dose[i])
             total += dose[i]
         room_for = total + 1
@@ -449,7 +451,7 @@ def set_points(
             room_for = (
                 int(
                     expected
-                    + 40.0 * math.sqrt(variance[g]) / step
+                    + 40.0 * math.sqrt(variance) / step
                     + 60.0 * largest * (1.0 + (a.max() if n and kind == NEGATIVE_BINOMIAL else 0.0) * 4.0)
                 )
                 + 1
@@ -465,7 +467,8 @@ def set_points(
             u[size], u2[size], chance[size] = w1[g] * x, w2[g] * x * x, law[t]
             size += 1
         first[g + 1] = size
-    return first, u[:size], u2[:size], chance[:size], variance, w1, w2
+        moments[g, 0], moments[g, 1], moments[g, 2], moments[g, 3] = expected * step, variance, w1[g], w2[g]
+    return first, u[:size], u2[:size], chance[:size], unit, moments
 
 
 @jit

@@ -3,12 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from genassoc.data.block import X_OUTSIDE_PAR, Block, places_of
 from genassoc.data.cohort.cohort import Cohort
+from genassoc.data.sets.matched import MatchedSets
 from genassoc.errors import PhenotypeError
 from genassoc.kernels.genotypes.counts import mask_words
 from genassoc.models.base import AssociationModel
@@ -18,7 +18,7 @@ from genassoc.models.sets.choices import ChosenSets, SetChoices
 from genassoc.models.sets.columns import CODE, FLOATS, METHOD, Columns, Markers, empty_rows, weight_of
 from genassoc.models.sets.null import SetNull, set_nulls
 from genassoc.models.sets.score_tests import N_TOP, ScoreTests
-from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
+from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
 from genassoc.stats.cauchy import acat
 
 ALL_MASKS = -1  # of rows that combine the p of a set
@@ -96,7 +96,7 @@ class SetTests:
         return self.chosen.choices
 
     @property
-    def matched(self) -> Any:
+    def matched(self) -> MatchedSets:
         """The sets."""
         return self.chosen.matched
 
@@ -187,7 +187,12 @@ class SetTests:
         return of_row[rows]
 
     def _columns(
-        self, state: ScanState, columns: Columns, samples: tuple[Int64Array, Any], numbers: Int64Array, on_x: bool
+        self,
+        state: ScanState,
+        columns: Columns,
+        samples: tuple[Int64Array, UInt64Array],
+        numbers: Int64Array,
+        on_x: bool,
     ) -> tuple[dict[str, Array], Int64Array, tuple[str, ...], tuple[int, ...]]:
         """Rows (D, T, K) of distinct columns, what weighs most in them, the K names of tests, variants of the columns of very rare ones."""
         choices, tests = self.choices, self.choices.tests or ()
@@ -210,11 +215,19 @@ class SetTests:
         shown: Block = markers.block
         if on_x and getattr(self.model, "male_x_dosage", 2) == 1:
             shown = halved_in_males(shown, state.males)
-        single, corrected = self._single(state, markers.block) if by_scores else (None, None)
+        single, corrected = self.single(state, markers.block) if by_scores else (None, None)
         scored, top = ScoreTests(
-            by_scores, markers, numbers, [members[d] for d in range(D)], shown, samples, single, corrected,
-            self._known_burden(markers, burdens, columns), str(getattr(self.model, "outcome", "")),
-        ).rows(nulls, T)  # fmt: skip
+            tests=by_scores,
+            markers=markers,
+            sets=numbers,
+            raw=[members[d] for d in range(D)],
+            shown=shown,
+            samples=samples,
+            single=single,
+            corrected=corrected,
+            burden=self._known_burden(markers, burdens, columns),
+            outcome=str(getattr(self.model, "outcome", "")),
+        ).rows(nulls, T)
         for name, values in scored.items():
             if by_scores:
                 made[name][:, :, len(names) :] = values
@@ -224,7 +237,7 @@ class SetTests:
             _gate(made, len(names), least_mac(self.model))
         return made, top, (*names, *by_scores), markers.collapsed
 
-    def _nulls(self, fitted: Any) -> tuple[SetNull, ...]:
+    def _nulls(self, fitted: object) -> tuple[SetNull, ...]:
         """The nulls of scores; none where the model has none and no test needs them.
 
         Raises
@@ -239,7 +252,9 @@ class SetTests:
                 return ()
             raise
 
-    def _count_in_cohort(self, columns: Columns, samples: tuple[Int64Array, Any], made: dict[str, Array]) -> None:
+    def _count_in_cohort(
+        self, columns: Columns, samples: tuple[Int64Array, UInt64Array], made: dict[str, Array]
+    ) -> None:
         """Alleles and carriers among the cohort's samples, where there are no nulls whose samples could be counted."""
         members = columns.members
         if not len(members):
@@ -262,7 +277,7 @@ class SetTests:
         p[[bool((rows >= V).any()) for rows in markers.lists]] = np.nan
         return p
 
-    def _single(self, state: ScanState, block: Block) -> tuple[Float64Array, BoolArray | None]:
+    def single(self, state: ScanState, block: Block) -> tuple[Float64Array, BoolArray | None]:
         """-log10 p (V, T) of each variant by itself, however rare, and whether by another law than that of normal scores."""
         alone = Scan(replace(self.model, min_mac=1.0))
         columns = alone.block(state, block).columns

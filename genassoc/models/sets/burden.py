@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from genassoc.data.block import AUTOSOMAL, X_OUTSIDE_PAR, Block, DosageBlock, GenotypeBlock, Places, places_of
 from genassoc.kernels.genotypes import burdens as kernel
 from genassoc.models.scan.sums import GenotypeSums, genotype_sums, minor_is_ref
-from genassoc.shapes import BoolArray, Float64Array, Int64Array, UInt64Array
+from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt16Array, UInt64Array
 
 PREDICTOR_STEPS = 2**20  # of one copy, as `DosageBlock` has them of predictors
 _LOW = np.uint64(0x5555555555555555)
@@ -219,6 +218,7 @@ def _minor_dosages(block: DosageBlock, flipped: BoolArray, missing: Float64Array
     return np.where(np.isnan(minor), missing[:, None], minor)
 
 
-def _as_stored(block: DosageBlock, values: Any) -> Any:
+def _as_stored(block: DosageBlock, values: Array) -> UInt16Array:
     """Steps in the type of a block's values."""
-    return values.astype(block.values.dtype)
+    kind: type[np.uint16] = block.values.dtype.type  # type: ignore[assignment]
+    return values.astype(kind)

@@ -25,7 +25,9 @@ KINDS = {"bernoulli": BERNOULLI, "poisson": POISSON, "negative_binomial": NEGATI
 DOSE_STEP = 0.125  # of doses that are no whole numbers; they are rounded, and the score of what is rounded is tested
 SIZES = (1024, 129, 192)  # cells of a grid: p of Q is right to 2 %, of SKAT-O within a factor of 1.5, above
 JOINT_BELOW = 0.1  # SKAT-O: where p of Q and of S are both above it, Sidak's p of the two, which is near
+SHARED = 0.05
 MOST_WORK = 4e7  # products of the laws of a set's counts, some 50 ms
+ADJUSTED_ABOVE = -math.log10(0.05)  # calibrated -log10 p from which variances follow it
 NEG_LOG_10_LEAST = 110.0  # laws are cut at 1e-120
 
 
@@ -73,12 +75,17 @@ class Columns:
 
 @dataclass(frozen=True)
 class RareTests:
-    """-log10 p of SKAT, SKAT-O and the weighted sum of one set and trait; NaN where the counts are too large for exact laws."""
+    """-log10 p of SKAT, SKAT-O and the weighted sum of one set and trait; NaN where the counts are too large for exact laws.
+
+    ``shared`` is the share of carriers that carry another column as well, of other carriers. Above `SHARED` the law, which takes columns as
+    independent, is not enough: the larger p of this and of the mixture with `variance_factors` holds.
+    """
 
     skat: float
     skat_o: float
     burden: float
     method: str = "exact_set"
+    shared: float = 0.0
 
 
 def code_of_sets(n_carriers: int, n_events: int, n_controls: int | None = None) -> str:
@@ -150,7 +157,7 @@ def rare_tests(
     doses = np.asarray(columns.doses, dtype=np.float64)
     step = 1.0 if np.all(doses == np.rint(doses)) else DOSE_STEP
     alpha = np.broadcast_to(np.asarray(law.alpha, dtype=np.float64), law.mean.shape)
-    first, u, u2, chance, variance, w1, w2 = set_points(
+    first, u, u2, chance, unit, moments = set_points(
         KINDS[law.kind],
         law.mean,
         np.ascontiguousarray(alpha),
@@ -158,20 +165,36 @@ def rare_tests(
         step,
         weights,
     )
+    expected, variance, w1, w2 = moments.T
     wanted = (weights[:, None] * V) * weights
-    spread = float(wanted.sum())
-    independent = float((w1 * w1 * variance).sum())
-    if spread <= 0.0 or independent <= 0.0:
+    spread, independent = float(wanted.sum()), float((w1 * w1 * variance).sum())
+    if not spread > 0.0 or not independent > 0.0:
         return nothing
-    # The score of a negative binomial is (y - mean) / (1 + alpha mean): about a constant times y - mean among a column's carriers, and that
-    # constant is in the scale; so is a scale of U, V that is not the law's.
-    s = float(weights @ U) * math.sqrt(independent / spread)
-    eigenvalues: Float64Array = np.linalg.eigvalsh(wanted)
-    q = equal_quantile(float(((weights * U) ** 2).sum()), eigenvalues, w2 * variance)
+    if not law.slope:
+        # The observed counts, without what missing calls and rounded doses add to scores: what ties with them is as extreme.
+        U = step * np.rint((U + expected[unit]) / step) - expected[unit]
+    S, Q = abs(float(weights @ U)), float(((weights * U) ** 2).sum())
+    one = step * float(np.sqrt(w2.min()))  # what an event of one copy adds, at least
+    eigenvalues = np.asarray(np.linalg.eigvalsh(wanted), dtype=np.float64)
+    s = _moved(S, S * math.sqrt(independent / spread), one)
+    q = _moved(math.sqrt(Q), math.sqrt(equal_quantile(Q, eigenvalues, w2 * variance)), one) ** 2
     p_q, p_s, p_o = set_tails(
         first, (u, u2, chance), s, q, RHO if skat_o else RHO[:0], SIZES, joint_below, coarse_above
     )
-    return RareTests(_neg_log_10(p_q), _neg_log_10(p_o), _neg_log_10(p_s))
+    return RareTests(_neg_log_10(p_q), _neg_log_10(p_o), _neg_log_10(p_s), shared=_shared(columns, unit))
+
+
+def _shared(columns: Columns, unit: Int64Array) -> float:
+    """The share of carriers that carry columns of several units."""
+    one = np.unique(unit, return_index=True)[1]
+    carriers = np.concatenate([columns.samples[columns.offsets[j] : columns.offsets[j + 1]] for j in one])
+    _, times = np.unique(carriers, return_counts=True)
+    return float(times[times > 1].sum() / max(carriers.size, 1))
+
+
+def _moved(observed: float, to: float, one: float) -> float:
+    """Where an observed value moves; outwards by less than asked, by one event, so that outcomes that tie with it stay as extreme."""
+    return min(to, max(observed, to - one))
 
 
 def _neg_log_10(p: float) -> float:
@@ -185,8 +208,8 @@ def variance_factors(
 ) -> Float64Array:
     """A covariance that agrees with calibrated p of single columns and of their sum, for laws that take scores as normal.
 
-    A column's variance becomes ``U^2 / x``, of x the chi-squared quantile of its calibrated p, but no less than V's; correlations stay. Then all
-    is multiplied, by 1 at least, so that the weighted sum of the scores has the p of the calibrated burden (SAIGE-GENE+; Zhou et al. 2022).
+    A column's variance becomes ``U^2 / x``, of x the chi-squared quantile of its calibrated p, but no less than V's; correlations stay. A p of
+    0.05 or more says nothing: x is near 0 there, and so is U. Then all is multiplied, by 1 at least, so that the weighted sum of the scores has the p of the calibrated burden (SAIGE-GENE+; Zhou et al. 2022).
 
     Parameters
     ----------
@@ -200,12 +223,13 @@ def variance_factors(
         Of columns.
     """
     variance = np.diag(V).copy()
+    single = np.where(single > ADJUSTED_ABOVE, single, np.nan)
     x = _chi_squared(single)
     with np.errstate(divide="ignore", invalid="ignore"):
         asked = np.where((x > 0.0) & np.isfinite(x), U * U / x, variance)
         factor = np.sqrt(np.where(variance > 0.0, np.maximum(asked, variance) / variance, 1.0))
     adjusted = factor[:, None] * V * factor
-    if math.isfinite(burden):
+    if burden > ADJUSTED_ABOVE:
         x_burden = float(_chi_squared(np.array([burden]))[0])
         spread = float(weights @ adjusted @ weights)
         if x_burden > 0.0 and spread > 0.0:
@@ -214,7 +238,7 @@ def variance_factors(
 
 
 def _chi_squared(neg_log_10_p: Float64Array) -> Float64Array:
-    """Quantiles of one degree of freedom. Below 1e-280: the tail's leading terms, x + ln x = -2 ln p - ln(pi / 2), solved."""
+    """Quantiles of one degree of freedom. Below 1e-280: the tail's leading terms, x + ln x + 2 / x = -2 ln p - ln(pi / 2), solved."""
     shallow = np.minimum(np.nan_to_num(neg_log_10_p, nan=0.0), 280.0)
     x = chdtri(1.0, 10.0**-shallow)
     deep = neg_log_10_p > 280.0
@@ -222,6 +246,6 @@ def _chi_squared(neg_log_10_p: Float64Array) -> Float64Array:
         aim = 2.0 * math.log(10.0) * neg_log_10_p[deep] - math.log(math.pi / 2.0)
         y = aim.copy()
         for _ in range(20):
-            y = aim - np.log(y)
+            y = aim - np.log(y) - 2.0 / y
         x[deep] = y
     return np.where(np.isnan(neg_log_10_p), np.nan, x)

@@ -34,7 +34,7 @@ def _plain(word: str) -> str:
     return re.sub(r"[\s_-]", "", word.lower())
 
 
-def _listed(value: Any) -> list[Any]:
+def _listed(value: object) -> list[object]:
     """Several values of a choice; a text is split at commas that stand outside brackets."""
     if isinstance(value, str):
         return [word.strip() for word in re.split(r",(?![^(]*\))", value) if word.strip()]
@@ -101,7 +101,7 @@ class SetChoices:
                 "max_maf is empty: give the largest minor allele frequency, such as 0.01, or singletons=True"
             )
 
-    def for_model(self, model: Any) -> "SetChoices":
+    def for_model(self, model: object) -> "SetChoices":
         """The same with ``tests`` as a model has them.
 
         Raises
@@ -139,7 +139,7 @@ class SetChoices:
         return n_traits * (of_masks + ("acato" in tests))
 
 
-def _tests(given: Any) -> tuple[str, ...]:
+def _tests(given: object) -> tuple[str, ...]:
     tests = []
     for name in _listed(given):
         word = _plain(str(name))
@@ -178,11 +178,11 @@ def _weights(given: object) -> str:
     return str(given).strip()
 
 
-def _bins(given: Any) -> tuple[float, ...]:
+def _bins(given: object) -> tuple[float, ...]:
     bins = []
     for value in _listed(given):
         try:
-            bound = float(value)
+            bound = float(value)  # type: ignore[arg-type]
         except (TypeError, ValueError):
             raise ValueError(f"max_maf are frequencies such as 0.01, not {value!r}") from None
         if isinstance(value, bool) or not 0 < bound <= 0.5:

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from genassoc.models.base import CODES, METHODS, AssociationModel
 from genassoc.models.scan.genome import Scan, ScanState
 from genassoc.models.sets.burden import CohortCounts, Members, carried, most_copies, weighted_sums, with_rows
 from genassoc.models.sets.choices import SetChoices
-from genassoc.shapes import Array, Float64Array, Int64Array
+from genassoc.shapes import Array, Float64Array, Int64Array, UInt64Array
 
 SET_METHODS: tuple[str | None, ...] = (
     *METHODS,
@@ -19,7 +18,7 @@ SET_METHODS: tuple[str | None, ...] = (
     "kuonen",
     "liu",
     "cauchy",
-    "integral",
+    "bound",
     "exact_set",
     "adjusted",
 )
@@ -145,7 +144,7 @@ class Markers:
     collapsed: tuple[int, ...]
 
     @classmethod
-    def of(cls, columns: Columns, choices: SetChoices, samples: tuple[Int64Array, Any]) -> "Markers":
+    def of(cls, columns: Columns, choices: SetChoices, samples: tuple[Int64Array, UInt64Array]) -> "Markers":
         """The variants of columns, those with few minor alleles in the cohort as one; ``samples`` are the cohort's columns and mask."""
         V = columns.block.n_variants
         lists: list[Int64Array] = []

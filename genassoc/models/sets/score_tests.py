@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -12,9 +11,8 @@ from genassoc.models.sets import calibrated
 from genassoc.models.sets.calibrated import OutcomeLaw
 from genassoc.models.sets.columns import CODE, METHOD, Markers, empty_rows
 from genassoc.models.sets.scores import Carriers, SetScores, carriers_of_any, set_scores
-from genassoc.models.sets.stand_ins import skat_o
-from genassoc.models.sets.tests import skat
-from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
+from genassoc.models.sets.tests import skat, skat_o
+from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
 from genassoc.stats.cauchy import acat
 
 N_TOP = 3
@@ -25,7 +23,7 @@ FEW_EXPECTED = 10.0  # events among the carriers of a column: with fewer, exact 
 LAWS = {"binary": "bernoulli", "survival": "poisson"}  # of outcomes, by what a model's traits are
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ScoreTests:
     """The tests of D distinct columns by scores.
 
@@ -57,7 +55,7 @@ class ScoreTests:
     sets: Int64Array
     raw: Sequence[Int64Array]
     shown: Block
-    samples: tuple[Int64Array, Any]
+    samples: tuple[Int64Array, UInt64Array]
     single: Float64Array | None
     corrected: BoolArray | None
     burden: Float64Array | None
@@ -233,5 +231,10 @@ class ScoreTests:
         # Of one column SKAT-O is SKAT.
         for test, value in (("skat", found.skat), ("skato", found.skat_o if rows.size > 1 else found.skat)):
             if test in by_test and np.isfinite(value):
-                made["neg_log_10_p_value"][d, trait, by_test[test]] = max(value, 0.0)
-                made["method"][d, trait, by_test[test]] = METHOD["exact_set"]
+                at = d, trait, by_test[test]
+                adjusted = made["neg_log_10_p_value"][at]
+                # Where samples carry several of the columns, these are not independent: the larger p of both.
+                if found.shared > calibrated.SHARED and adjusted < value:
+                    continue
+                made["neg_log_10_p_value"][at] = max(value, 0.0)
+                made["method"][at] = METHOD["exact_set"]

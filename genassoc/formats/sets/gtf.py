@@ -1,0 +1,112 @@
+"""Intervals of genes in a GTF or GFF3 file."""
+
+from pathlib import Path
+
+import polars as pl
+
+from genassoc.errors import InputError
+from genassoc.formats.sets.text import read_lines
+
+MOST_INTERVALS = 2**26
+
+
+def read_intervals(path: Path, feature: str, by: str) -> tuple[pl.DataFrame, list[str]]:
+    """Where a feature of genes lies.
+
+    Parameters
+    ----------
+    path : Path
+    feature : str
+        The third column: "gene", "exon", "CDS", ...
+    by : str
+        "gene_id" or "gene_name".
+
+    Returns
+    -------
+    intervals : DataFrame
+        gene, gene_id, contig, start, end (1-based, both included).
+    notes : list of str
+
+    Raises
+    ------
+    InputError
+        A line is none of a GTF, or no line is of the feature (names those there are).
+    """
+    parts, seen, n_unnamed, n_nameless = [], dict[str, None](), 0, 0
+    total = 0
+    for lines in read_lines(path, blanks=False):
+        cells = lines.fields(9)
+        for k in range(9):
+            if f"field_{k}" not in cells.columns:
+                raise InputError(
+                    f"{path}:{lines.numbers[0]}: is no line of a GTF: it has fewer than 9 columns separated by tabs"
+                )
+        lines.refuse(cells["field_8"].is_null(), "is no line of a GTF: it has fewer than 9 columns separated by tabs")
+        if len(seen) < 100:
+            seen |= dict.fromkeys(cells["field_2"].unique(maintain_order=True).to_list())
+        ours = cells["field_2"] == feature
+        number = r"^[0-9]{1,12}$"
+        lines.refuse(
+            ours & ~(cells["field_3"].str.contains(number) & cells["field_4"].str.contains(number)),
+            "its start or end is no whole number",
+        )
+        found = cells.filter(ours).select(
+            pl.col("field_0").alias("contig"),
+            pl.col("field_3").cast(pl.Int64).alias("start"),
+            pl.col("field_4").cast(pl.Int64).alias("end"),
+            pl.col("field_8").str.extract(r'(?:^|[; ])(?:gene_id[ =]"?|ID=gene:)([^";]+)').alias("gene_id"),
+            pl.col("field_8").str.extract(r'(?:^|[; ])(?:gene_name[ =]"?|Name=)([^";]+)').alias("gene_name"),
+        )
+        bad = ours & (cells["field_3"].cast(pl.Int64, strict=False) > cells["field_4"].cast(pl.Int64, strict=False))
+        lines.refuse(bad.fill_null(False), "it ends before it starts")
+        n_unnamed += int(found.select(pl.col("gene_id").is_null() & pl.col("gene_name").is_null()).to_series().sum())
+        found = found.filter(pl.col("gene_id").is_not_null() | pl.col("gene_name").is_not_null())
+        found = found.with_columns(pl.coalesce("gene_id", "gene_name").alias("gene_id"))
+        if by == "gene_name":
+            n_nameless += int(found["gene_name"].is_null().sum())
+        gene = pl.coalesce("gene_name", "gene_id") if by == "gene_name" else pl.col("gene_id")
+        parts.append(found.select(gene.alias("gene"), "gene_id", "contig", "start", "end"))
+        total += found.height
+        if total > MOST_INTERVALS:
+            raise InputError(f"{path}: has more than {MOST_INTERVALS:,} lines of '{feature}'")
+    if not total:
+        shown = ", ".join(name for name in list(seen)[:12] if name) or "none"
+        raise InputError(f"{path}: has no '{feature}' with a gene_id; its features are {shown}")
+    notes = []
+    if n_unnamed:
+        notes.append(f"{path}: {n_unnamed:,} lines of '{feature}' name no gene, and are left out")
+    if n_nameless:
+        notes.append(
+            f"{path}: {n_nameless:,} lines of '{feature}' have no gene_name; their sets are called by the gene_id"
+        )
+    table = pl.concat(parts).unique(maintain_order=True)
+    return _apart(path, table, notes), notes
+
+
+def _apart(path: Path, table: pl.DataFrame, notes: list[str]) -> pl.DataFrame:
+    """Genes of one name apart: by their ids, and on several contigs by these."""
+    ids = table.group_by("gene", maintain_order=True).agg(pl.col("gene_id").n_unique().alias("n"))
+    shared = ids.filter(pl.col("n") > 1)["gene"]
+    if shared.len():
+        notes.append(
+            f"{path}: {shared.len():,} names are of several genes, as '{shared[0]}': these sets are called NAME:gene_id"
+        )
+        table = table.with_columns(
+            pl.when(pl.col("gene").is_in(shared.implode()))
+            .then(pl.format("{}:{}", "gene", "gene_id"))
+            .otherwise("gene")
+            .alias("gene")
+        )
+    contigs = table.group_by("gene", maintain_order=True).agg(pl.col("contig").n_unique().alias("n"))
+    torn = contigs.filter(pl.col("n") > 1)["gene"]
+    if torn.len():
+        notes.append(
+            f"{path}: {torn.len():,} genes are on several contigs, as '{torn[0]}': a set for each, called GENE:contig"
+        )
+        table = table.with_columns(
+            pl.when(pl.col("gene").is_in(torn.implode()))
+            .then(pl.format("{}:{}", "gene", "contig"))
+            .otherwise("gene")
+            .alias("gene")
+        )
+    return table
