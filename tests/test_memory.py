@@ -389,7 +389,6 @@ def test_check_tells_the_peak(tmp_path):
 
 
 @pytest.mark.integration
-@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
 def test_the_cap_holds(tmp_path):
     """Many threads and ten traits want more than the cap, and get fewer; the peak stays below it."""

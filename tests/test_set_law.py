@@ -165,6 +165,15 @@ def test_counts_too_large_for_laws_have_no_p():
     assert found.method == ""
 
 
+def test_times_to_frequent_events_have_no_law():
+    columns = _columns([np.arange(40)])
+    rare, frequent = OutcomeLaw("hazard", np.full(400, 0.05)), OutcomeLaw("hazard", np.full(400, 0.3))
+    U, V, one = np.array([6.0]), np.array([[2.0]]), np.ones(1)
+    counts = rare_tests(U, V, one, columns, OutcomeLaw("poisson", rare.mean)).skat
+    assert rare_tests(U, V, one, columns, rare).skat == counts
+    assert np.isnan(rare_tests(U, V, one, columns, frequent).skat)
+
+
 def test_variances_follow_calibrated_p_and_never_shrink():
     V = np.array([[2.0, 0.3], [0.3, 1.0]])
     U, weights = np.array([6.0, 0.1]), np.ones(2)

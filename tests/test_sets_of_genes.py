@@ -8,6 +8,7 @@ from set_files import as_dict, shown, store_of, write
 
 import genassoc as ga
 from genassoc.errors import InputError
+from genassoc.verbs.sets import sets_for
 
 PARTS = "Allele|Consequence|SYMBOL|Gene|CANONICAL|MANE_SELECT|LoF|CADD_PHRED"
 HEADER = (
@@ -183,3 +184,31 @@ def test_genes_of_a_gtf(tmp_path):
     gff = "##gff-version 3\nchr1\ta\tgene\t150\t300\t.\t+\t.\tID=gene:E1;Name=G1;biotype=x\n"
     sets = ga.sets_from_gtf(write(tmp_path / "a.gff3", gff), store, by="gene_name")
     assert sets.table["set_id"].unique().to_list() == ["G1"]
+
+
+def test_whatever_a_path_is(files_of_genes, tmp_path):
+    sites, store, gtf, table = files_of_genes
+    assert sets_for(store, sites).masks == sets_for(store, store.path).masks != {}
+    assert rows_of(sets_for(store, sites)) == [row[:3] for row in EXPECTED]
+    assert rows_of(sets_for(store, store.path, masks={"a": "pLoF"})) == [row[:3] for row in EXPECTED]
+    assert sets_for(store, gtf).table["set_id"].unique().to_list() == ["E"]
+    assert sets_for(store, table).n_sets == 1
+    snpeff = vcf_of(
+        tmp_path / "e.vcf", [("1", 10, "A", "C", "ANN=C|stop_gained|HIGH|G|E|t|t")], HEADER.replace("ID=CSQ", "ID=CSQ2")
+    )
+    assert rows_of(sets_for(store, snpeff)) == [("E", "1_10_A_C", "pLoF")]
+    for path in (sites, store.path, gtf):
+        with pytest.raises(InputError, match="leave annotations out"):
+            sets_for(store, path, table)
+
+
+@pytest.fixture
+def files_of_genes(tmp_path):
+    store = ga.convert(vcf_of(tmp_path / "a.vcf"), tmp_path / "a.zarr", info=["CSQ"])
+    gtf = write(tmp_path / "a.gtf", gtf_line("1", "gene", 1, 30, "E"))
+    return (
+        vcf_of(tmp_path / "s.vcf.gz", samples=False),
+        store,
+        gtf,
+        write(tmp_path / "t", "set_id\tvariant\nA\t1_10_A_C\n"),
+    )

@@ -255,7 +255,9 @@ def test_nothing_is_written_into_the_checkout_by_default():
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize(("whole", "row", "unit"), [(False, "cox-null", "ms"), (True, "qc", "s")])
+@pytest.mark.parametrize(
+    ("whole", "row", "unit"), [(False, "cox-null", "ms"), pytest.param(True, "qc", "s", marks=pytest.mark.slow)]
+)
 def test_a_checkout_beside_itself(work, whole, row, unit):
     lines = paired.measure(paired.HERE, [row], [240], 64, 2, whole, work)
     name, samples, earlier, this, ratio, peaks = (cell.strip() for cell in lines[-2].strip("|").split("|"))

@@ -16,7 +16,11 @@ _SETS = "Sets"
 _OPTIONS: dict[str, Any] = {
     "sets": Annotated[
         Path,
-        Option(metavar="FILE", help="Sets: a table, REGENIE's set list, SAIGE's group file.", panel=_SETS),
+        Option(
+            metavar="FILE",
+            help="Sets: a table, REGENIE's set list, SAIGE's group file; or a VCF with CSQ or ANN, a GTF, or STORE.",
+            panel=_SETS,
+        ),
     ],
     "annotations": Annotated[
         Path | None, Option(metavar="FILE", help="Annotations of variants, as REGENIE's.", panel=_SETS)
@@ -51,6 +55,10 @@ _OPTIONS: dict[str, Any] = {
     ],
     "leave_one_out": Annotated[
         bool, Option("--leave-one-out", help="Rows without each of the variants too.", panel=_SETS)
+    ],
+    "scores_out": Annotated[
+        Path | None,
+        Option(metavar="FILE", help="Score statistics and covariances too (.parquet), for genassoc meta.", panel=_SETS),
     ],
 }
 _RENAMED = {"sets": "path", "weights_of_variants": "weights"}

@@ -8,6 +8,8 @@ import click
 from genassoc.cli.options import Threads, executor, progress, say, tell
 from genassoc.cli.signatures import Argument, Option, command
 
+_GENE = "Genes"
+
 
 def add_to(app: click.Group) -> None:
     """Add them to the commands."""
@@ -33,7 +35,9 @@ def plot(
 
 def explain(
     results: Path,
-    variant: Annotated[str, Argument(help="Its rsid, or variant_id as in the results.")],
+    variant: Annotated[
+        str, Argument(help="Its rsid, or variant_id as in the results; of results of sets the name of a gene.")
+    ],
     *,
     trait: Annotated[str | None, Option(help="Of which trait, where there are several.")] = None,
     test: Annotated[str | None, Option(help="Of which test, where there are several.")] = None,
@@ -41,15 +45,25 @@ def explain(
     config: Annotated[
         Path | None, Option(help="The gwas.toml of the run, where the provenance cannot make the cohort again.")
     ] = None,
+    mask: Annotated[str | None, Option(help="By default that of the smallest p.", panel=_GENE)] = None,
+    max_maf: Annotated[float | None, Option(help="The bin, likewise.", panel=_GENE)] = None,
+    least_shown: Annotated[int, Option(min=1, help="Smaller counts of carriers are not shown.", panel=_GENE)] = 1,
+    sets: Annotated[Path | None, Option(help="The sets of the run.", panel=_GENE)] = None,
+    anno: Annotated[Path | None, Option(help="The annotations of the run.", panel=_GENE)] = None,
+    masks: Annotated[Path | None, Option(help="The masks of the run.", panel=_GENE)] = None,
     out: Annotated[Path | None, Option(help="Folder for text, tables and picture.")] = None,
 ) -> None:
     """One association refitted in full with statsmodels: tests side by side, counts, plain words, a picture."""
     from genassoc.explanation.explain import explain as explain_row
     from genassoc.results import Results
     from genassoc.verbs import from_config
+    from genassoc.verbs.sets import read_sets
 
     cohort = None if config is None else from_config.cohort_of(config)
-    explanation = explain_row(Results.read(results), variant, trait=trait, test=test, by=by, cohort=cohort, tell=tell)
+    explanation = explain_row(
+        Results.read(results), variant, trait=trait, test=test, by=by, cohort=cohort, mask=mask, max_maf=max_maf,
+        least_shown=least_shown, sets=None if sets is None else read_sets(sets, anno, masks), tell=tell,
+    )  # fmt: skip
     say(repr(explanation))
     for path in [] if out is None else explanation.write(out):
         say(str(path))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -22,11 +22,16 @@ from genassoc.explanation.groups import groups_of
 from genassoc.explanation.model_tests import model_of, other_tests, rows_of_model
 from genassoc.explanation.picture import draw
 from genassoc.explanation.rebuilt import choices_of, cohort_of
+from genassoc.explanation.sets import SetExplanation, explain_set
 from genassoc.explanation.side_by_side import side_by_side
 from genassoc.explanation.words import in_words
 from genassoc.refit.row_data import RowSource
 from genassoc.results import Results
 from genassoc.shapes import Int64Array
+
+if TYPE_CHECKING:
+    from genassoc.data.sets.matched import MatchedSets
+    from genassoc.data.sets.variant_sets import VariantSets
 
 _SAME = 1e-9  # of a number written in full: parquet keeps every bit, text 17 digits
 
@@ -110,8 +115,12 @@ def explain(
     test: str | None = None,
     by: str | None = None,
     cohort: Cohort | None = None,
+    mask: str | None = None,
+    max_maf: float | None = None,
+    least_shown: int = 1,
+    sets: "MatchedSets | VariantSets | None" = None,
     tell: Callable[[str], None] | None = None,
-) -> Explanation:
+) -> "Explanation | SetExplanation":
     """Refit one association in full: every test beside statsmodels', counts, a picture, plain words.
 
     Parameters
@@ -120,7 +129,8 @@ def explain(
         Of `associate`, or read from a file with its provenance beside it: the cohort is made again from store and phenotypes
         named there, which must be what they were.
     variant : str
-        Its rsid or variant_id (chromosome_position_ref_alt); of results of `associate_predictors` the predictor's column.
+        Its rsid or variant_id (chromosome_position_ref_alt); of results of `associate_sets` the name of a set (a gene): every test side by
+        side, its variants and who carries them (`genassoc.explanation.sets.SetExplanation`); of results of `associate_predictors` the predictor's column.
     trait, test : str, optional
         Which of its rows, where there are several.
     by : str, optional
@@ -128,6 +138,12 @@ def explain(
         ``interaction`` where it has one.
     cohort : Cohort, optional
         In place of the recorded one; it must have the same samples and data. Of predictors the one that they were tested in.
+    mask, max_maf : str and float, optional
+        Of a set; by default those of its smallest p.
+    least_shown : int
+        Of a set: smaller counts of carriers are not shown.
+    sets : VariantSets or MatchedSets, optional
+        Of a set, where the cohort is made again from files.
     tell : callable, optional
         Told which files are opened because the provenance names them; by default standard error is.
 
@@ -145,6 +161,18 @@ def explain(
     if not isinstance(results, Results):
         raise TypeError(
             f"explain(results, variant): results are Results, not {type(results).__name__}; see Results.read"
+        )
+    if "set_id" in results.scan().collect_schema().names():
+        return explain_set(
+            results,
+            str(variant),
+            trait=trait,
+            mask=mask,
+            max_maf=max_maf,
+            least_shown=least_shown,
+            cohort=cohort,
+            sets=sets,
+            tell=tell,
         )
     row, notes = _find(results, str(variant), trait, test)
     choices = choices_of(results)

@@ -19,7 +19,7 @@ QUALITY_FIELDS = ("R2", "DR2", "INFO", "INFO_SCORE", "AR2")
 _SHOWN = 200  # bytes of a FILTER that is counted; the whole is stored
 
 
-_SUBFIELDS = re.compile(rb"""Description="[^"]*?(?:Format:|')\s*([^"':]*\|[^"']*)""")
+_SUBFIELDS = re.compile(rb"""Description="[^"]*?(?:Format:|')([^"':]*\|[^"']*)""")
 _MOST_SUBFIELDS = 2**16  # bytes; VEP with all its plugins writes ten thousand
 
 

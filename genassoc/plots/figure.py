@@ -10,7 +10,7 @@ from genassoc.errors import OutputError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as Figure
 
 # Paul Tol's and Okabe and Ito's colours: distinct for every common kind of colour vision, and in grey.
 DARK_BLUE, LIGHT_BLUE, VERMILION = "#22577A", "#8CB4CF", "#D55E00"

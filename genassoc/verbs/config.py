@@ -59,7 +59,7 @@ _STEP1 = {
 }  # fmt: skip
 _SETS = {
     "path": str, "annotations": str, "masks": Names, "tests": list, "weights": str, "max_maf": Numbers, "singletons": bool, "burden": str,
-    "collapse_below": int, "calibrated": bool, "leave_one_out": bool,
+    "collapse_below": int, "calibrated": bool, "leave_one_out": bool, "scores_out": str,
 }  # fmt: skip
 _SET_FILES = ("path", "annotations", "masks")
 _OUTPUT = {"path": str, "dialect": str, "metadata": dict, "for_spreadsheets": bool}
@@ -184,6 +184,8 @@ class Config:
             tables["step1"] = {**self.step1, **files}
         if self.sets:
             tables["sets"] = {**self.sets, **{name: str(path) for name, path in self.set_files.items()}}
+            if self.scores_out is not None:
+                tables["sets"]["scores_out"] = str(self.scores_out)
         if self.variants:
             listed = {} if self.variant_list is None else {"list": str(self.variant_list)}
             tables["variants"] = {**self.variants, **listed}
@@ -240,6 +242,11 @@ class Config:
     def set_files(self) -> dict[str, Path]:
         """The files of ``[sets]``; masks may be a table in place of one."""
         return {name: self._path(self.sets[name]) for name in _SET_FILES if isinstance(self.sets.get(name), str)}
+
+    @property
+    def scores_out(self) -> Path | None:
+        """Where score statistics of the sets are written, where they are asked for."""
+        return self._path(self.sets["scores_out"]) if self.sets.get("scores_out") else None
 
     @property
     def kinship_path(self) -> Path | None:

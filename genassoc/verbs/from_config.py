@@ -135,16 +135,18 @@ def with_sets_of(config: Config, cohort: Cohort, model: AssociationModel) -> Coh
         return cohort
     from genassoc.models.sets.choices import SetChoices
     from genassoc.verbs.set_plans import with_sets
-    from genassoc.verbs.sets import read_sets
+    from genassoc.verbs.sets import sets_for
 
     files = config.set_files
-    given = {name: value for name, value in config.sets.items() if name not in ("path", "annotations", "masks")}
+    given = {
+        name: value for name, value in config.sets.items() if name not in ("path", "annotations", "masks", "scores_out")
+    }
     try:
         choices = SetChoices(**given)
     except ValueError as error:
         raise InputError(f"[sets] {error}.") from error
     masks = files.get("masks", config.sets.get("masks"))
-    return with_sets(cohort, model, read_sets(files["path"], files.get("annotations"), masks), choices)
+    return with_sets(cohort, model, sets_for(cohort, files["path"], files.get("annotations"), masks), choices)
 
 
 def cohort_of(path: str | Path) -> Cohort:

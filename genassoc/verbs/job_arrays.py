@@ -57,6 +57,10 @@ def make_plan(config: Config, work: Path, n_parts: int, options: RunOptions = DE
     from it, and a part that cannot fit is refused now. ``options.tell`` hears what the parts will cost, for which one block is
     read and computed.
     """
+    if config.scores_out is not None:
+        raise PlanError(
+            "[sets] scores_out is of one process: a job array does not write score statistics. Leave it out, and write them by genassoc run."
+        )
     model = make_model(config)
     table_suffix(config.out)
     check_outputs([work, config.out], [config.store, *config.tables])

@@ -88,7 +88,15 @@ def run_config(config: Config, options: RunOptions = DEFAULT) -> Results:
     if not options.restart:
         _check_dialect(config, cohort, model)
     for_spreadsheets = bool(config.output.get("for_spreadsheets"))
-    return associate_to_file(cohort, model, config.out, options, for_spreadsheets=for_spreadsheets)
+    scores_out = config.scores_out
+    if scores_out is None:
+        return associate_to_file(cohort, model, config.out, options, for_spreadsheets=for_spreadsheets)
+    from genassoc.verbs.score_files import check_scores_out, scores_to_file  # of sets alone
+
+    check_scores_out(scores_out, config.out, cohort)
+    results = associate_to_file(cohort, model, config.out, options, for_spreadsheets=for_spreadsheets)
+    scores_to_file(cohort, model, scores_out, options)
+    return results
 
 
 def stands(config: Config, cohort: Cohort, model: AssociationModel) -> list[str]:

@@ -15,9 +15,10 @@ from genassoc.data.store.store import GenotypeStore
 from genassoc.errors import InputError
 from genassoc.formats.sets.consequences import CLASSES, MASKS, SNPEFF, TRANSCRIPTS, Choice, Layout
 from genassoc.formats.sets.files import read_files
-from genassoc.formats.sets.gtf import read_intervals
+from genassoc.formats.sets.gtf import looks_like_gtf, read_intervals
 from genassoc.formats.sets.regenie import read_masks
-from genassoc.formats.sets.sites import named_alleles, read_sites, subfields_in
+from genassoc.formats.sets.sites import declares, named_alleles, read_sites, subfields_in
+from genassoc.formats.sets.text import header_lines
 from genassoc.shapes import Int64Array
 
 _VARIANTS = 65_536  # of a store at a time
@@ -63,6 +64,41 @@ def read_sets(
             )
         return _of_table(sets, read_masks(chosen) if isinstance(chosen, Path) else chosen, weights)
     return read_files(Path(sets), None if annotations is None else Path(annotations), chosen, weights)
+
+
+def sets_for(
+    store: "GenotypeStore | Cohort",
+    path: str | Path,
+    annotations: str | Path | None = None,
+    masks: str | Path | Mapping[str, Sequence[str] | str] | None = None,
+) -> VariantSets:
+    """Sets from whatever a path is: files as of `read_sets`, an annotated VCF (VEP's CSQ, else SnpEff's ANN), a GTF, or the store itself, which kept one of these fields.
+
+    Raises
+    ------
+    InputError
+        As `read_sets`, `sets_from_vep` and `sets_from_gtf`; annotations go with files of sets only.
+    """
+    path = Path(path)
+    opened = GenotypeStore.of(getattr(store, "store", store))
+    is_store, head = path.is_dir(), b"" if path.is_dir() else next(header_lines(path), b"")
+    is_vcf = head.startswith(b"##fileformat=VCF")
+    is_gtf = not is_vcf and not is_store and looks_like_gtf(path)
+    if not (is_store or is_vcf or is_gtf):
+        return read_sets(path, annotations, masks)
+    if annotations is not None:
+        raise InputError(f"{path} has what is known of genes by itself: leave annotations out, or give a file of sets")
+    chosen = read_masks(Path(masks)) if isinstance(masks, str | Path) else masks
+    if is_gtf:
+        found = sets_from_gtf(path, opened)
+        return found if chosen is None else found.with_masks(chosen)
+    kept = (
+        GenotypeStore.of(path).annotations
+        if is_store
+        else [f"INFO/{name}" for name in ("CSQ", "ANN") if declares(path, name)]
+    )
+    field = next((name for name in ("CSQ", "ANN") if f"INFO/{name}" in kept), "CSQ")
+    return sets_from_vep(GenotypeStore.of(path) if is_store else path, field, masks=chosen)
 
 
 def _of_table(
@@ -165,14 +201,11 @@ def sets_from_vep(
         total += made[-1].height
         if total > MOST_ROWS:
             raise InputError(f"{where}: has more than {MOST_ROWS:,} variants in genes")
-    known = {value for table in made for value in table[ANNOTATION].unique().cast(pl.String).to_list()}
-    chosen = (
-        masks
-        if masks is not None
-        else {}
-        if classes is not None
-        else {k: of for k, of in MASKS.items() if known.intersection(of)}
-    )
+    chosen: Mapping[str, Sequence[str] | str] = masks or {}
+    if masks is None and classes is None:
+        known = {value for table in made for value in table[ANNOTATION].unique().cast(pl.String).to_list()}
+        here = {mask: [name for name in of if name in known] for mask, of in MASKS.items()}
+        chosen = {mask: of for mask, of in here.items() if of}
     return sets_of(made, layout.source, masks=chosen, weights=list(layout.weights_at), notes=layout.said())
 
 

@@ -78,7 +78,7 @@ class Findings:
         return [f"{cohort}: {n:,} variants {finding}" for (cohort, finding), n in sorted(self.counts.items())]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Matched:
     """One cohort's statistics in the order and orientation of a set's variants, m of them.
 
@@ -215,8 +215,8 @@ def _placed(one: SetStatistics, rows: Int64Array, at: Int64Array, sign: Float64A
     present[at] = True
     n, events = (max(one.variants[name].drop_nulls().to_list(), default=None) for name in ("n", "n_events"))
     return Matched(
-        U, V, present, alleles, count, placed("n_carriers"), placed("n_event_carriers"), int(n or 0),
-        None if events is None else int(events),
+        U=U, V=V, present=present, allele_number=alleles, allele_count=count, n_carriers=placed("n_carriers"),
+        n_event_carriers=placed("n_event_carriers"), n=int(n or 0), n_events=None if events is None else int(events),
     )  # fmt: skip
 
 

@@ -5,9 +5,15 @@ from pathlib import Path
 import polars as pl
 
 from genassoc.errors import InputError
-from genassoc.formats.sets.text import read_lines
+from genassoc.formats.sets.text import first_line, read_lines
 
 MOST_INTERVALS = 2**26
+
+
+def looks_like_gtf(path: Path) -> bool:
+    """Whether the first line of a file is one of a GTF or GFF3."""
+    fields = first_line(path)[0].split("\t")
+    return len(fields) == 9 and fields[3].isdigit() and fields[4].isdigit() and fields[6] in ("+", "-", ".", "?")
 
 
 def read_intervals(path: Path, feature: str, by: str) -> tuple[pl.DataFrame, list[str]]:

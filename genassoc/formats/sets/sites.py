@@ -12,6 +12,7 @@ from genassoc.formats.annotations import subfields_of
 from genassoc.formats.sets.text import header_lines, read_lines
 
 _N_FIXED = 8
+_SHOWN = 20  # fields in a message
 
 
 def subfields_in(path: Path, name: str) -> str:
@@ -22,21 +23,32 @@ def subfields_in(path: Path, name: str) -> str:
     InputError
         It is no VCF, or its header does not declare the field (names those that it does).
     """
-    known: dict[str, bytes] = {}
+    known: list[str] = []
+    declared: bytes | None = None
     first = b""
     for line in header_lines(path):
         first = first or line
         if found := re.match(rb"##INFO=<(?:.*,)?ID=([^,>]+)", line):
-            known[found[1].decode("utf-8", "replace")] = line
+            if found[1] == name.encode():
+                declared = line
+            elif len(known) < _SHOWN:
+                known.append(found[1][:80].decode("utf-8", "replace"))
     if not first.startswith(b"##fileformat=VCF"):
         more = "; make a VCF of a BCF: bcftools view" if first.startswith(b"BCF") else ""
         raise InputError(f"{path} is no VCF: its first line is '{first[:40].decode('utf-8', 'replace')}'{more}")
-    if name not in known:
-        shown = ", ".join(list(known)[:20]) or "none"
+    if declared is None:
+        shown = ", ".join(known) or "none"
         raise InputError(
             f"{path}: its header declares no INFO field {name} (it declares {shown}): annotate it with VEP (CSQ) or SnpEff (ANN)"
         )
-    return subfields_of(known[name])
+    return subfields_of(declared)
+
+
+def declares(path: Path, name: str) -> bool:
+    """Whether the header of a VCF declares an INFO field."""
+    return any(
+        re.match(rb"##INFO=<(?:.*,)?ID=" + re.escape(name.encode()) + rb"[,>]", line) for line in header_lines(path)
+    )
 
 
 def read_sites(path: Path, name: str) -> Iterator[pl.DataFrame]:

@@ -64,27 +64,28 @@ def first_line(path: Path, is_header: Callable[[str], bool] | None = None) -> tu
     held, number = b"", 1
     for block in _blocks(path, _HEAD):
         held += block
-        while held:
-            cut = min((at for at in (held.find(b"\n"), held.find(b"\r")) if at >= 0), default=-1)
-            if cut < 0 and len(held) < _HEAD:
+        at = 0
+        while at < len(held):
+            cut = min((end for end in (held.find(b"\n", at), held.find(b"\r", at)) if end >= 0), default=-1)
+            if cut < 0 and len(held) - at < _HEAD:
                 break
-            raw = held if cut < 0 else held[:cut]
-            line = raw.decode(errors="ignore") if cut < 0 else _decoded(path, raw, number)
-            comment = line.startswith("#") and not (is_header and is_header(line))
-            if line.strip() and not comment:
+            line = held[at:].decode(errors="ignore") if cut < 0 else _decoded(path, held[at:cut], number)
+            if _is_data(line, is_header):
+                # of a line that is cut the last field may be a part of one
                 return (line if cut >= 0 else line.rstrip().rpartition(" " if " " in line else "\t")[0] or line), number
-            held = held[cut + 2 :] if held[cut : cut + 2] == b"\r\n" else held[cut + 1 :] if cut >= 0 else b""
+            at = len(held) if cut < 0 else cut + (2 if held[cut : cut + 2] == b"\r\n" else 1)
             number += cut >= 0
+        held = held[at:]
     line = held.decode(errors="replace")
-    return (
-        (line, number)
-        if line.strip() and not (line.startswith("#") and not (is_header and is_header(line)))
-        else ("", 0)
-    )
+    return (line, number) if _is_data(line, is_header) else ("", 0)
+
+
+def _is_data(line: str, is_header: Callable[[str], bool] | None) -> bool:
+    return bool(line.strip()) and (not line.startswith("#") or (is_header is not None and is_header(line)))
 
 
 def header_lines(path: Path) -> Iterator[bytes]:
-    """The first lines of a file, those that begin with "##" and the one after them, each at most a megabyte."""
+    """The first lines of a file: those that begin with "##", and the one after them."""
     for stretch, _ in _stretches(path, _HEAD):
         for line in stretch.split(b"\n"):
             yield line

@@ -215,7 +215,7 @@ class SetTests:
         shown: Block = markers.block
         if on_x and getattr(self.model, "male_x_dosage", 2) == 1:
             shown = halved_in_males(shown, state.males)
-        single, corrected = self._single(state, markers.block) if by_scores else (None, None)
+        single, corrected = self.single(state, markers.block) if by_scores else (None, None)
         scored, top = ScoreTests(
             tests=by_scores,
             markers=markers,
@@ -277,7 +277,7 @@ class SetTests:
         p[[bool((rows >= V).any()) for rows in markers.lists]] = np.nan
         return p
 
-    def _single(self, state: ScanState, block: Block) -> tuple[Float64Array, BoolArray | None]:
+    def single(self, state: ScanState, block: Block) -> tuple[Float64Array, BoolArray | None]:
         """-log10 p (V, T) of each variant by itself, however rare, and whether by another law than that of normal scores."""
         alone = Scan(replace(self.model, min_mac=1.0))
         columns = alone.block(state, block).columns

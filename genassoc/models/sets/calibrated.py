@@ -21,11 +21,12 @@ from genassoc.shapes import Float64Array, Int64Array
 
 LEAST_CARRIERS, LEAST_EVENTS = 10, 20
 RHO = np.array([0.0, 0.01, 0.04, 0.09, 0.16, 0.25, 0.5, 1.0])
-KINDS = {"bernoulli": BERNOULLI, "poisson": POISSON, "negative_binomial": NEGATIVE_BINOMIAL}
+KINDS = {"bernoulli": BERNOULLI, "hazard": POISSON, "poisson": POISSON, "negative_binomial": NEGATIVE_BINOMIAL}
 DOSE_STEP = 0.125  # of doses that are no whole numbers; they are rounded, and the score of what is rounded is tested
 SIZES = (1024, 129, 192)  # cells of a grid: p of Q is right to 2 %, of SKAT-O within a factor of 1.5, above
 JOINT_BELOW = 0.1  # SKAT-O: where p of Q and of S are both above it, Sidak's p of the two, which is near
 SHARED = 0.05
+RARE_EVENTS = 0.1  # a sample: with more, a residual is skewed by its own hazard, to the other side
 MOST_WORK = 4e7  # products of the laws of a set's counts, some 50 ms
 ADJUSTED_ABOVE = -math.log10(0.05)  # calibrated -log10 p from which variances follow it
 NEG_LOG_10_LEAST = 110.0  # laws are cut at 1e-120
@@ -38,8 +39,8 @@ class OutcomeLaw:
     Attributes
     ----------
     kind : str
-        "bernoulli": residuals are ``y - mean``; "poisson": the same, of counts, or of the number of events of a time to an event, whose
-        mean is the cumulative hazard; "negative_binomial": of variance ``mean + alpha mean^2``.
+        "bernoulli": residuals are ``y - mean``; "poisson": the same, of counts; "hazard": of times to an event, whose number of events is
+        Poisson with the cumulative hazard as mean where events are rare (`RARE_EVENTS`), and has no law here elsewhere; "negative_binomial": of variance ``mean + alpha mean^2``.
     mean : float64 (N,)
         Of each sample.
     alpha : float64 (N,) or float
@@ -152,6 +153,8 @@ def rare_tests(
         As `genassoc.kernels.laws.set_law.set_tails` takes them: other values are for simulations that count small p.
     """
     nothing = RareTests(math.nan, math.nan, math.nan, "")
+    if law.kind == "hazard" and float(law.mean.sum()) > RARE_EVENTS * np.count_nonzero(law.mean):
+        return nothing
     if not weights.size or _work(columns, law.mean, law.kind) > MOST_WORK:
         return nothing
     doses = np.asarray(columns.doses, dtype=np.float64)

@@ -1,13 +1,13 @@
 """Scores and covariances of whole sets, as cohorts exchange them: every variant of a set, whatever masks and bins it is in."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from genassoc.data.block import X_OUTSIDE_PAR, Block, places_of
 from genassoc.kernels.genotypes.counts import mask_words
-from genassoc.models.scan.genome import Scan, ScanState, halved_in_males
+from genassoc.models.scan.genome import ScanState, halved_in_males
 from genassoc.models.scan.set_null import SetNull
 from genassoc.models.scan.sums import genotype_sums
 from genassoc.models.sets.analysis import SetTests
@@ -17,10 +17,8 @@ from genassoc.models.sets.null import set_nulls
 from genassoc.models.sets.scores import Carriers, set_scores
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 
-_UNCHANGED = 1.0 + 1e-9  # a ratio of variances within rounding of 1
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TraitScores:
     """Scores of a set's variants, m of them, for one trait.
 
@@ -70,8 +68,8 @@ def exported_scores(
     on_x = bool((places_of(block).ploidy == X_OUTSIDE_PAR).any())
     shown = halved_in_males(block, state.males) if on_x and getattr(tests.model, "male_x_dosage", 2) == 1 else block
     carriers = Carriers.of(shown, columns, mask_words(columns, block.n_samples), counts.flipped)
-    alone = Scan(replace(tests.model, min_mac=1.0)).block(state, block)  # type: ignore[type-var]
-    single = np.asarray(alone.columns["neg_log_10_p_value"])
+    single, corrected = tests.single(state, block)
+    p = np.full_like(single, np.nan) if corrected is None else np.where(corrected, single, np.nan)
     nulls = [null for null in set_nulls(state.of(block.contig, on_x)) if null.failure is None]
     alleles = [_alleles(null, block, counts.flipped) for null in nulls]
     for number, which, rows in found:
@@ -85,8 +83,9 @@ def exported_scores(
                     continue
                 V = scores.scale[k] * scores.V
                 made[trait] = TraitScores(
-                    number, which, trait, scores.U[k], V, _factors(scores.U[k], V, single[rows, trait]), scores.flipped,
-                    null.n, null.events.size or None, n_alleles[rows], n_alt[rows], scores.n_carriers, scores.event_carriers,
+                    number=number, which=which, trait=trait, U=scores.U[k], V=V, flipped=scores.flipped,
+                    factor=_factors(scores.U[k], V, p[rows, trait]), n=null.n, n_events=null.events.size or None,
+                    n_alleles=n_alleles[rows], n_alt=n_alt[rows], n_carriers=scores.n_carriers, event_carriers=scores.event_carriers,
                 )  # fmt: skip
         yield from (made[trait] for trait in sorted(made))
 
@@ -103,4 +102,4 @@ def _factors(U: Float64Array, V: Float64Array, single: Float64Array) -> Float64A
     changed = variance_factors(U, V, single, np.nan, np.ones(U.size)).diagonal()
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = changed / V.diagonal()
-    return np.where(np.isfinite(ratio) & (ratio > _UNCHANGED), np.sqrt(ratio), 1.0)
+    return np.where(np.isfinite(ratio) & (ratio > 1.0), np.sqrt(ratio), 1.0)

@@ -20,7 +20,7 @@ SCREENED = (
     1.0  # -log10 p of normal scores below which many expected events let it stand, as where a scan corrects nothing
 )
 FEW_EXPECTED = 10.0  # events among the carriers of a column: with fewer, exact laws whatever the p
-LAWS = {"binary": "bernoulli", "survival": "poisson"}  # of outcomes, by what a model's traits are
+LAWS = {"binary": "bernoulli", "survival": "hazard"}  # of outcomes, by what a model's traits are
 
 
 @dataclass(frozen=True, kw_only=True)

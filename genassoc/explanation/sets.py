@@ -1,0 +1,321 @@
+"""One set of variants (a gene) explained: every test side by side, the variants, who carries them."""
+
+import html
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from genassoc.data import text_cells
+from genassoc.data.cohort.cohort import Cohort
+from genassoc.data.output import replacing, target_of
+from genassoc.data.sets.matched import MatchedSets, match_sets
+from genassoc.data.sets.variant_sets import VariantSets
+from genassoc.errors import GenassocError, InputError, printable
+from genassoc.explanation.rebuilt import choices_of, cohort_of
+from genassoc.models.sets.choices import SetChoices
+from genassoc.models.sets.columns import weight_of
+from genassoc.refit.row_data import RowSource
+from genassoc.refit.set_tests import FAMILIES, DenseSet
+from genassoc.results import Results
+from genassoc.shapes import Float64Array, Int64Array
+
+if TYPE_CHECKING:
+    from genassoc.plots.figure import Figure
+
+_COUNTS = ("n_carriers", "n_carriers_cases", "n_carriers_controls", "mac")
+_DERIVED = ("maf", "weight", "beta", "standard_error")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SetExplanation:
+    """A gene and a trait.
+
+    Attributes
+    ----------
+    gene, trait, mask : str
+    max_maf : float
+    rows : DataFrame
+        The rows of the results of this gene and trait.
+    tests : DataFrame
+        test, kind ("score" or "fitted"), beta, standard_error, neg_log_10_p_value: by dense formulas on the whole matrix of genotypes;
+        in_results: what the results have of it.
+    variants : DataFrame
+        variant_id, position, annotation, mac, carriers (by case status), weight, beta, standard_error and -log10 p of each by its score, and
+        -log10 p of SKAT and of the burden without it.
+    notes : tuple of str
+    n, n_cases : int
+        Samples with the trait; cases, or -1.
+    """
+
+    gene: str
+    trait: str
+    mask: str
+    max_maf: float
+    rows: pl.DataFrame
+    tests: pl.DataFrame
+    variants: pl.DataFrame
+    notes: tuple[str, ...]
+    n: int
+    n_cases: int
+
+    @property
+    def title(self) -> str:
+        """Gene, trait, mask and bin."""
+        return f"{self.gene} and {self.trait}: mask {self.mask}, MAF at most {self.max_maf:g}"
+
+    @property
+    def text(self) -> str:
+        """What is there, in plain words."""
+        carriers = self.variants["n_carriers"].sum()
+        who = f"{self.n:,} samples" + (f", {self.n_cases:,} of them cases" if self.n_cases >= 0 else "")
+        best = self.tests.filter(pl.col("neg_log_10_p_value").is_not_null()).sort("neg_log_10_p_value", descending=True)
+        parts = [f"{self.variants.height} variants with {carriers:,} carriers (each counted once a variant) in {who}."]
+        if best.height:
+            name, kind, p = best.select("test", "kind", "neg_log_10_p_value").row(0)
+            parts.append(
+                f"The smallest p is of {name} ({kind}): -log10 p = {p:.2f}; it is the smallest of {best.height} that look at the same data."
+            )
+        left = (
+            self.variants.select("variant_id", "skat_without")
+            .filter(pl.col("skat_without").is_finite())
+            .sort("skat_without")
+        )
+        skat = self.tests.filter(pl.col("test") == "skat")["neg_log_10_p_value"]
+        if left.height and skat[0] is not None:
+            name, p = left.row(0)
+            parts.append(
+                f"Without {name} SKAT's -log10 p is {p:.2f} in place of {skat[0]:.2f}: of all variants it weighs most."
+            )
+        return " ".join(parts) + "".join(f"\n\n{note}." for note in self.notes)
+
+    def figure(self) -> "Figure":
+        """The variants along the gene: `genassoc.plots.lollipop`."""
+        from genassoc.plots import lollipop
+
+        drawn = lollipop(self.variants, title=f"{self.gene} and {self.trait}", caption=self.title).get_figure(root=True)
+        assert drawn is not None
+        return drawn
+
+    def write(self, folder: str | Path) -> list[Path]:
+        """Write text, tables and picture into a folder."""
+        from genassoc.plots import save_figure
+
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        stem = "".join(c if c.isalnum() or c in "-_." else "_" for c in f"{self.gene}.{self.trait}")
+        files = {f"{stem}.txt": printable(f"{self.title}\n\n{self.text}\n").encode()}
+        for name, frame in (("rows", self.rows), ("tests", self.tests), ("variants", self.variants)):
+            files[f"{stem}.{name}.tsv"] = text_cells.header(frame.columns, "\t") + text_cells.written(frame, "\t", "")
+        for name, content in files.items():
+            with replacing(target_of(folder / name)) as file:
+                file.write(content)
+        return [*(folder / name for name in files), save_figure(self.figure(), folder / f"{stem}.png")]
+
+    def __repr__(self) -> str:
+        with pl.Config(tbl_cols=-1, tbl_rows=-1, tbl_width_chars=200, tbl_hide_dataframe_shape=True):
+            return printable(f"{self.title}\n\n{self.text}\n\n{self.tests}\n{self._shown}")
+
+    @property
+    def _shown(self) -> pl.DataFrame:
+        """Of the variants what people look at."""
+        columns = {"variant_id": "variant", "annotation": "annotation", "mac": "MAC", "n_carriers_cases": "in cases", "n_carriers_controls": "in controls",
+                   "n_carriers": "carriers", "beta": "beta", "neg_log_10_p_value": "-log10 p", "skat_without": "SKAT without", "burden_without": "burden without"}  # fmt: skip
+        split = "n_carriers_cases" in self.variants.columns
+        return self.variants.select(
+            pl.col(name).alias(word)
+            for name, word in columns.items()
+            if name in self.variants.columns and not (split and name == "n_carriers")
+        )
+
+    def _repr_html_(self) -> str:
+        paragraphs = "".join(f"<p>{html.escape(part)}</p>" for part in self.text.split("\n\n"))
+        return f"<h4>{html.escape(self.title)}</h4>{paragraphs}{self.tests._repr_html_()}{self._shown._repr_html_()}"
+
+
+def explain_set(
+    results: Results,
+    gene: str,
+    *,
+    trait: str | None = None,
+    mask: str | None = None,
+    max_maf: float | None = None,
+    least_shown: int = 1,
+    cohort: Cohort | None = None,
+    sets: "MatchedSets | VariantSets | None" = None,
+    tell: Callable[[str], None] | None = None,
+) -> SetExplanation:
+    """Explain one set of `associate_sets`; see `genassoc.explain`.
+
+    Parameters
+    ----------
+    least_shown : int
+        Counts of carriers below it, but above 0, are not shown (a policy of disclosure): null in tables, not drawn.
+    sets : VariantSets or MatchedSets, optional
+        Where the cohort of this session has none.
+    """
+    rows = _rows(results, gene, trait)
+    trait = str(rows["trait"][0])
+    mask, max_maf = _unit(rows, mask, max_maf)
+    choices = choices_of(results)
+    family = FAMILIES.get(str(choices["kind"]))
+    if family is None or choices.get("weights") or choices.get("interaction"):
+        raise GenassocError(
+            f"explain(gene) computes dense tests of {', '.join(FAMILIES)} models without weights and interaction, not of this {choices['kind']} model."
+        )
+    cohort = cohort_of(results, cohort, tell)
+    matched = (
+        match_sets(sets, cohort) if isinstance(sets, VariantSets) else sets or getattr(cohort.sets, "matched", None)
+    )
+    if matched is None:
+        raise InputError(
+            "which variants the set has is not in the results: give the sets (sets=match_sets(...); --sets, --anno and --masks)."
+        )
+    if gene not in matched.ids:
+        raise InputError(f"the sets have no '{gene}'.")
+    asked = _set_choices(results)
+    dense, table, weights, maf, cases = _dense(
+        RowSource(cohort, choices),
+        cohort,
+        matched,
+        number=matched.ids.index(gene),
+        trait=trait,
+        mask=mask,
+        max_maf=max_maf,
+        asked=asked,
+        family=family,
+    )
+    tests = _tests(dense, weights, maf, rows.filter((pl.col("mask") == mask) & (pl.col("max_maf") == max_maf)))
+    beta, error, p = dense.single()
+    skat, burden = dense.left_out(weights)
+    variants = table.with_columns(
+        weight=weights, beta=pl.Series(beta).fill_nan(None), standard_error=pl.Series(error).fill_nan(None), neg_log_10_p_value=pl.Series(p).fill_nan(None),
+        skat_without=pl.Series(skat).fill_nan(None), burden_without=pl.Series(burden).fill_nan(None),
+    )  # fmt: skip
+    variants = _masked(variants, least_shown)
+    notes = (
+        [
+            f"dense tests take each variant by itself: the run made one of those with at most {asked.collapse_below} minor alleles in SKAT, SKAT-O and ACAT-V"
+        ]
+        if asked.collapse_below
+        else []
+    )
+    notes += [f"counts of carriers below {least_shown} are not shown"] if least_shown > 1 else []
+    return SetExplanation(
+        gene=gene, trait=trait, mask=mask, max_maf=max_maf, rows=rows, tests=tests, variants=variants, notes=tuple(notes), n=dense.y.size,
+        n_cases=-1 if cases is None else int(cases.sum()),
+    )  # fmt: skip
+
+
+def _masked(variants: pl.DataFrame, least: int) -> pl.DataFrame:
+    """Counts below ``least``, but above 0, as nulls, with all from which they could be worked out: the other group's, the frequency, the weight."""
+    if least <= 1:
+        return variants
+    counts = [name for name in _COUNTS if name in variants.columns]
+    few = pl.any_horizontal(pl.col(name).is_between(0, least - 1, closed="right") for name in counts)
+    derived = [name for name in (*counts, *_DERIVED) if name in variants.columns]
+    return variants.with_columns(pl.when(few).then(None).otherwise(pl.col(name)).alias(name) for name in derived)
+
+
+def _rows(results: Results, gene: str, trait: str | None) -> pl.DataFrame:
+    rows = results.scan().filter(pl.col("set_id") == gene).collect()
+    if not rows.height:
+        raise GenassocError(f"the results have no set '{gene}'.")
+    if "left_out" in rows.columns:
+        rows = rows.filter(pl.col("left_out").is_null())
+    traits = rows["trait"].unique(maintain_order=True).to_list()
+    if trait is None and len(traits) > 1:
+        raise GenassocError(
+            f"{gene} has rows of {len(traits)} traits: {', '.join(traits[:12])}; choose one (trait=, --trait)."
+        )
+    if trait is not None and trait not in traits:
+        raise GenassocError(f"{gene} has no row of trait '{trait}'; it has {', '.join(traits[:12])}.")
+    return rows.filter(pl.col("trait") == (trait or traits[0]))
+
+
+def _unit(rows: pl.DataFrame, mask: str | None, max_maf: float | None) -> tuple[str, float]:
+    """The mask and bin that are asked for, or those of the smallest p."""
+    units = rows.filter(pl.col("mask").is_not_null() & pl.col("max_maf").is_not_null())
+    for name, wanted in (("mask", mask), ("max_maf", max_maf)):
+        if wanted is not None:
+            known = units[name].unique(maintain_order=True).to_list()
+            units = units.filter(pl.col(name) == wanted)
+            if units.is_empty():
+                raise GenassocError(f"there is no row of {name} {wanted!r}; there are {', '.join(map(str, known))}.")
+    best = units.sort("neg_log_10_p_value", descending=True, nulls_last=True)
+    return str(best["mask"][0]), float(best["max_maf"][0])
+
+
+def _set_choices(results: Results) -> SetChoices:
+    given: Mapping[str, object] = results.provenance.get("parameters", {}).get("sets", {})
+    known = {name: given[name] for name in ("weights", "max_maf", "collapse_below") if name in given}
+    return SetChoices(**known)  # type: ignore[arg-type]
+
+
+def _dense(
+    source: RowSource, cohort: Cohort, matched: "MatchedSets", *, number: int, trait: str, mask: str, max_maf: float, asked: SetChoices, family: str
+) -> tuple[DenseSet, pl.DataFrame, Float64Array, Float64Array, Float64Array | None]:  # fmt: skip
+    """The matrix of the variants of a mask and bin, and what is told of each."""
+    of_mask = next((one for one in matched.masks if one.name == mask), None)
+    if of_mask is None:
+        raise InputError(f"the sets have no mask '{mask}'.")
+    inside = of_mask.of(matched.annotation[number])
+    members: Int64Array = matched.members[number][inside]
+    annotation = matched.annotation[number][inside]
+    data = [source.row(member, trait, observed_only=False) for member in members]
+    columns, told = [], []
+    for k, (member, one) in enumerate(zip(members, data)):
+        copies = one.copies
+        seen = ~np.isnan(copies)
+        flipped = bool(seen.any() and np.nanmean(copies) > 1.0)
+        minor = np.where(seen, 2.0 - copies if flipped else copies, np.nan)
+        mac = float(np.nansum(minor))
+        maf = mac / max(1.0, 2.0 * seen.sum())
+        if not 0.0 < maf <= max_maf:
+            continue
+        columns.append(np.where(seen, minor, np.nanmean(minor)))
+        row = cohort.store.variants(int(member), int(member) + 1).row(0, named=True)
+        carried = seen & (np.nan_to_num(minor) >= 0.5)
+        place = f"{row['chromosome']}_{row['base_pair_location']}_{row['other_allele']}_{row['effect_allele']}"
+        entry = {"variant_id": place, "chromosome": row["chromosome"], "base_pair_location": row["base_pair_location"],
+                 "annotation": matched.categories[annotation[k]] if annotation[k] >= 0 else None, "minor_allele": "REF" if flipped else "ALT",
+                 "mac": mac, "maf": maf, "n_carriers": int(carried.sum())}  # fmt: skip
+        if family == "logistic":
+            cases = one.y == 1
+            entry |= {"n_carriers_cases": int(carried[cases].sum()), "n_carriers_controls": int(carried[~cases].sum()),
+                      "n_cases": int(cases.sum()), "n_controls": int((~cases).sum())}  # fmt: skip
+        told.append(entry)
+    if not columns:
+        raise GenassocError(f"no variant of mask {mask} is carried with a frequency of at most {max_maf:g}.")
+    first = data[0]
+    maf_of = np.array([entry["maf"] for entry in told], dtype=np.float64)
+    offset = first.offset if family != "poisson" else first.offset + np.log(first.exposure)
+    dense = DenseSet(family, first.y, first.X, np.column_stack(columns), offset)
+    given = asked.weights != "none" and asked.beta_shape is None
+    weights = np.ones(maf_of.size) if given else weight_of(maf_of, asked)
+    return dense, pl.DataFrame(told), weights, maf_of, first.y == 1 if family == "logistic" else None
+
+
+def _tests(dense: DenseSet, weights: Float64Array, maf: Float64Array, rows: pl.DataFrame) -> pl.DataFrame:
+    lines = [line for name, column in dense.burdens(weights).items() for line in dense.column_tests(name, column)]
+    lines += dense.set_tests(weights, maf)
+    known = dict(rows.select("test", "neg_log_10_p_value").iter_rows())
+    schema = {
+        "test": pl.String,
+        "kind": pl.String,
+        "beta": pl.Float64,
+        "standard_error": pl.Float64,
+        "neg_log_10_p_value": pl.Float64,
+    }
+    table = pl.DataFrame(lines, schema=schema, orient="row").with_columns(pl.col(pl.Float64).fill_nan(None))
+    burden = "burden, sum"
+    return table.with_columns(
+        pl.Series(
+            "in_results",
+            [known.get("burden" if line.test == burden else line.test) for line in lines],
+            dtype=pl.Float64,
+        )
+    )
