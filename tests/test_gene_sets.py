@@ -398,3 +398,37 @@ def test_choices_have_synonyms_and_refuse_others():
     ):  # fmt: skip
         with pytest.raises(ValueError):
             SetChoices(**bad)
+
+
+def test_a_burden_of_dosages_is_their_sum(tmp_path):
+    rng = np.random.default_rng(1)
+    n = 300
+    genotypes = rng.binomial(2, 0.03, (8, n))
+    dosages = np.clip(genotypes + rng.normal(0, 0.1, (8, n)) * (genotypes > 0), 0, 2).round(3)
+    calls = ("0/0", "0/1", "1/1")
+    lines = [
+        "##fileformat=VCFv4.2",
+        "##contig=<ID=1>",
+        '##FORMAT=<ID=GT,Number=1,Type=String,Description="">',
+        '##FORMAT=<ID=DS,Number=A,Type=Float,Description="">',
+        "\t".join(
+            ["#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", "FORMAT", *(f"S{i}" for i in range(n))]
+        ),
+    ]
+    for v in range(8):
+        cells = (f"{calls[g]}:{d}" for g, d in zip(genotypes[v], dosages[v]))
+        lines.append("\t".join(["1", str(100 + v), ".", "A", "G", ".", "PASS", ".", "GT:DS", *cells]))
+    (tmp_path / "a.vcf").write_text("\n".join(lines) + "\n")
+    store = ga.convert(tmp_path / "a.vcf", tmp_path / "a.zarr", dosage="DS")
+    y = rng.normal(size=n)
+    cohort = ga.Cohort.align(store, pl.DataFrame({"IID": [f"S{i}" for i in range(n)], "y": y}))
+    sets = ga.read_sets(pl.DataFrame({"set_id": "A", "variant": [f"1_{100 + v}_A_G" for v in range(8)]}))
+    table = ga.associate_sets(
+        cohort, ga.Linear(("y",)), sets, max_maf=0.5, weights="none", executor=ga.Serial(), relatedness=False
+    ).table
+    X = np.column_stack([np.ones(n), dosages.sum(axis=0)])
+    # the column in steps of 2^-20
+    assert table["beta"][0] == pytest.approx(np.linalg.lstsq(X, y, rcond=None)[0][1], rel=1e-5)
+    assert table["mac"][0] == pytest.approx(dosages.sum())
+    assert table["n_carriers"][0] == (dosages >= 0.5).any(axis=0).sum()
+    assert table["code"].null_count() == table.height
