@@ -1,6 +1,7 @@
 """Calibration of set tests under the null: genes of rare variants, few cases, few events, counts; and their power.
 
-    python benchmarks/calibration_sets.py [--tests 10000000] [--minutes 60] [--only PATTERN] [--write] [--list] [--power]
+    python benchmarks/calibration_sets.py [--tests 10000000] [--minutes 60] [--only PATTERN] [--write] [--list]
+    python benchmarks/calibration_sets.py --power [--write]
 
 A cell is a kind of outcome (1:500, 1:20, 1:1, survival with 99 % censored, counts) and a kind of gene. Genotypes of 50,000 samples are drawn once:
 genes of 20 variants with 20 (singletons), 100, 500 and 2,000 minor alleles, and "linked" ones of 500 of which a fifth are on a haplotype
@@ -32,7 +33,7 @@ from genassoc.stats.cauchy import acat
 from genassoc.stats.quadratic_forms import neg_log_10_p_quadratic
 
 ALPHAS = (1e-3, 1e-4, 1e-5, 2.5e-6)
-BARS = {1e-3: 1.25, 1e-4: 1.5}
+LEAST_EXPECTED = 5.0  # rejections: with fewer the table has counts, not a ratio
 N, M, GENES = 50_000, 20, 100  # samples, variants of a gene, genes of a kind
 KINDS = {"singletons": 20, "100 alleles": 100, "500 alleles": 500, "2,000 alleles": 2000, "500, linked": 500}
 OUTCOMES = (
@@ -316,29 +317,86 @@ def run(path: Path, tests: int, minutes: float, only: str) -> dict[str, Any]:
 
 
 def tables(state: dict[str, Any]) -> list[str]:
-    """Markdown: a row a cell and test, observed over expected and its simultaneous upper bound."""
-    rows = [
-        (outcome, kind, name, state[outcome]["kinds"][kind])
-        for outcome in OUTCOMES
-        if outcome in state
-        for kind in KINDS
-        for name in TESTS
-        if name in state[outcome]["kinds"].get(kind, {})
-    ]
-    ours = sum(name in TESTS[:4] for *_, name, _ in rows)
+    """Markdown: a row an outcome, kind of gene and test: observed over expected and its simultaneous upper bound; all kinds first."""
+    rows: list[tuple[str, str, str, dict[str, Any]]] = []
+    for outcome in (o for o in OUTCOMES if o in state):
+        kinds = state[outcome]["kinds"]
+        for name in TESTS:
+            cells = [found[name] for found in kinds.values() if name in found]
+            if not cells:
+                continue
+            whole = {"tests": sum(c["tests"] for c in cells), "batches": sum(c["batches"] for c in cells)}
+            for of in ("hits", "squares"):
+                whole[of] = [sum(c[of][k] for c in cells) for k in range(len(ALPHAS))]
+            rows.append((outcome, "all", name, whole))
+            rows += [(outcome, kind, name, found[name]) for kind, found in kinds.items() if name in found]
+    ours = sum(name in TESTS[:4] for _, _, name, _ in rows)
     level = 1 - 0.05 / max(1, ours * len(ALPHAS))
-    lines = [
-        "| outcome | genes | test | tests | " + " | ".join(f"{alpha:g}" for alpha in ALPHAS) + " |",
-        "|---" * (4 + len(ALPHAS)) + "|",
-    ]
-    for outcome, kind, name, cells in rows:
-        cell = cells[name]
+    columns = " | ".join(f"{alpha:g}" for alpha in ALPHAS)
+    lines = [f"| outcome | genes | test | tests | {columns} |", "|---" * (4 + len(ALPHAS)) + "|"]
+    for outcome, kind, name, cell in rows:
+        if not cell["tests"]:
+            continue
         ratio = [
             f"{cell['hits'][k] / (cell['tests'] * alpha):.2f} ({upper_bound(cell, k, level):.2f})"
+            if cell["tests"] * alpha >= LEAST_EXPECTED
+            else f"{cell['hits'][k]} of {cell['tests'] * alpha:.2g}"
             for k, alpha in enumerate(ALPHAS)
         ]
         lines.append(f"| {outcome} | {kind} | {name} | {cell['tests']:,} | {' | '.join(ratio)} |")
     return lines
+
+
+def power(batches: int = 6, planted: int = 25) -> list[str]:
+    """Markdown: the share of planted genes found at 2.5e-6, by each test, and by the smallest p of single variants times their number."""
+    lines = [
+        "| outcome | genes | effect | causal variants | planted genes | SKAT | SKAT-O | burden | ACAT-V | SKAT, adjusted variance | single variants |",
+        "|---" * 11 + "|",
+    ]
+    cut = -np.log10(ALPHAS[-1])
+    names = ("SKAT", "SKAT-O", "burden", "ACAT-V", "SKAT, adjusted variance", "single")
+    for outcome, kind, effect in (
+        ("1:500", "100 alleles", 3.5),
+        ("1:500", "500 alleles", 2.5),
+        ("1:20", "100 alleles", 2.0),
+        ("1:20", "500 alleles", 1.2),
+    ):
+        of_kind = [gene for gene in genes() if gene.kind == kind][:planted]
+        for causal, word in ((1.0, "all"), (0.5, "half"), (0.15, "three")):
+            found, tests = dict.fromkeys(names, 0), 0
+            for number in range(batches):
+                rng = np.random.default_rng([SEED, 7, zlib.crc32(f"{outcome}{kind}{word}".encode()), number])
+                eta = np.zeros(N)
+                for gene in of_kind:
+                    act = (
+                        rng.random(M) < causal
+                        if causal != 0.15
+                        else np.isin(np.arange(M), rng.choice(M, 3, replace=False))
+                    )
+                    boost = effect if causal == 1.0 else 1.4 * effect
+                    np.add.at(eta, gene.columns.samples, boost * gene.columns.doses * act[gene.variant])
+                y, time_ = draw(outcome, rng, np.minimum(eta, 2 * effect))
+                law, residual, weight, _ = _null(outcome, y, time_)
+                WX = weight[:, None] * covariates()
+                cross = np.linalg.solve(np.linalg.cholesky(covariates().T @ WX), WX.T).T
+                for gene in of_kind:
+                    U, V = scores(gene, residual, weight, cross)
+                    p = test(gene, U, V, law, True, joint_below=1e-3)
+                    p["single"] = float(np.nanmax(_singles(gene, U, V, law))) - np.log10(M)
+                    tests += 1
+                    for name in names:
+                        found[name] += bool(p[name] >= cut)
+            shares = " | ".join(f"{found[name] / tests:.2f}" for name in names)
+            lines.append(f"| {outcome} | {kind} | {effect:g} | {word} | {tests} | {shares} |")
+    return lines
+
+
+def write_table(name: str, lines: list[str]) -> None:
+    """Replace what stands between the marks of a table on the page."""
+    path = Path(__file__).parents[1] / "docs" / "genes" / "calibration.md"
+    text = path.read_text()
+    begin, end = f"<!-- {name} -->\n", f"<!-- {name} end -->"
+    path.write_text(text.split(begin)[0] + begin + "\n".join(["", *lines, "", ""]) + end + text.split(end)[1])
 
 
 def main() -> None:
@@ -350,9 +408,19 @@ def main() -> None:
     parser.add_argument("--state", type=Path, default=Path(__file__).with_suffix(".json"))
     parser.add_argument("--write", action="store_true", help="put the tables into docs/genes/calibration.md")
     parser.add_argument("--list", action="store_true", help="name the outcomes and leave")
+    parser.add_argument(
+        "--power", action="store_true", help="plant genes and count what is found, some minutes; nothing else"
+    )
     chosen = parser.parse_args()
     if chosen.list:
         print("\n".join(OUTCOMES))
+        return
+    if chosen.power:
+        with threadpool_limits(1):
+            lines = power()
+        print("\n".join(lines))
+        if chosen.write:
+            write_table("power", lines)
         return
     with threadpool_limits(1):
         state = run(chosen.state, chosen.tests, chosen.minutes, chosen.only)
@@ -366,6 +434,8 @@ def main() -> None:
             if isinstance(cell, dict)
         )
     )
+    if chosen.write:
+        write_table("null", tables(state))
 
 
 if __name__ == "__main__":

@@ -197,7 +197,9 @@ def test_a_row_group_is_the_rows_of_a_task(reference: dict[str, bytes]) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".tsv.gz"])
-@pytest.mark.parametrize("most", [1, 16, 50])
+@pytest.mark.parametrize(
+    "most", [pytest.param(1, marks=pytest.mark.slow), 16, 50]
+)  # 1: a part for each of 1,500 variants
 def test_tasks_cut_finer_than_row_groups(most: int, suffix: str, reference: dict[str, bytes], tmp_path: Path) -> None:
     cohort = make_cohort()
     plan = make_plan(cohort)

@@ -70,6 +70,7 @@ def test_clinical_trial(tmp_path):
 
 
 @pytest.mark.integration
+@pytest.mark.slow  # each of its steps is tested by the pages of docs/structure too
 def test_relatives_and_ancestry(tmp_path):
     run_script(PROJECT / "notebooks" / "04_relatives_and_ancestry.py", tmp_path)
     folder = tmp_path / "relatives_and_ancestry"

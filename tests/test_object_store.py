@@ -130,6 +130,7 @@ def test_what_is_not_there_and_what_is_damaged(bucket):
 
 
 @pytest.mark.integration
+@pytest.mark.slow
 def test_many_readers_at_once(bucket):
     """Four processes of three threads each read all of the store through the server."""
     url, local, _, environment = bucket

@@ -143,11 +143,15 @@ def test_right_rows_agree_and_a_wrong_one_is_found(cohort, runs, name):
         assert beyond.select("variant_id", "test").rows() == [(row["variant_id"], row["test"])], column
 
 
-# statsmodels' OrderedModel takes its derivatives by differences, many seconds a fit: one test of one model is enough here.
+# statsmodels' OrderedModel takes its derivatives by differences, many seconds a fit: one test of one model is enough here, and
+# slow at that; test_explain has another.
 SLOW = {"ordinal arm", "ordinal robust", "ordinal hc0 arm", "ordinal genotypic"}
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if name not in SLOW - {"ordinal arm"}])
+@pytest.mark.parametrize(
+    "name",
+    [name for name in MODELS if name not in SLOW] + [pytest.param("ordinal arm", marks=pytest.mark.slow)],
+)
 def test_each_is_explained_beside_another_program(cohort, runs, name):
     results = runs(name)
     rows = results.table.filter(pl.col("neg_log_10_p_value").is_not_null() & (pl.col("mac") > 60))
@@ -274,7 +278,9 @@ def test_an_offset_of_every_family_is_statsmodels(cohort, name):
     assert fitted.neg_log_10_p == pytest.approx(reference.neg_log_10_p, rel=10 * bound)
 
 
-@pytest.mark.parametrize("name", DENSE)
+@pytest.mark.parametrize(
+    "name", [name for name in DENSE if name != "ordinal"] + [pytest.param("ordinal", marks=pytest.mark.slow)]
+)
 def test_several_columns_of_every_family_are_statsmodels(cohort, name):
     """k columns at once: a k-df test by its statistic, the same in any basis of the columns."""
     choices, method = DENSE[name]

@@ -93,27 +93,42 @@ def _annotated(
     notes = []
     if SET in right.columns and found.chromosomes and more.notes:
         left = _with_domains(left, right, found)
-    n_before = right.height
-    right = right.unique(maintain_order=False)
-    if right.height < n_before:
-        notes.append(f"{source}: {n_before - right.height:,} lines are there twice")
-    strays = right.join(left, on=on, how="anti")
-    if strays.height:
-        names = strays[VARIANT].unique().sort()
-        shown = first_few(names)
-        notes.append(
-            f"{source}: {strays.height:,} annotations are of variants that are in no set (or not in the set they name): {shown}"
-        )
-        if strays.height == right.height:
-            raise InputError(
-                f"{source}: none of its {right.height:,} annotations is of a variant in a set of {sets}: they name {shown}, and the sets have "
-                f"{first_few(left[VARIANT].head(4))}. Variants and sets are written alike in both files"
-            )
     table = left.join(right, on=on, how="left")
+    if (
+        table.height > left.height
+    ):  # lines for the same variant and set: equal ones count once, others are several annotations
+        n_before = right.height
+        right = right.unique()
+        if right.height < n_before:
+            notes.append(f"{source}: {n_before - right.height:,} lines are there twice")
+        table = left.join(right, on=on, how="left")
+    if len(on) == 1 or table.height - int(table[ANNOTATION].null_count()) != right.height:
+        strays = right.join(left, on=on, how="anti")
+        _refuse_all_strays(strays, right, left, (sets, source))
+        if strays.height:
+            notes.append(
+                f"{source}: {strays.height:,} annotations are of variants that are in no set (or not in the set they name): "
+                f"{first_few(strays[VARIANT].unique().sort())}"
+            )
     bare = int(table[ANNOTATION].null_count())
     if bare:
         notes.append(f"{source}: {bare:,} variants in sets have no annotation there")
     return table, (*found.weights, *more.weights), notes
+
+
+def _refuse_all_strays(strays: pl.DataFrame, right: pl.DataFrame, left: pl.DataFrame, paths: tuple[Path, Path]) -> None:
+    """Refuse annotations of which none is of a variant in a set.
+
+    Raises
+    ------
+    InputError
+    """
+    if strays.height == right.height:
+        raise InputError(
+            f"{paths[1]}: none of its {right.height:,} annotations is of a variant in a set of {paths[0]}: they name "
+            f"{first_few(strays[VARIANT].unique().sort())}, and the sets have {first_few(left[VARIANT].head(4))}. Variants and sets are written "
+            "alike in both files"
+        )
 
 
 def _with_domains(left: pl.DataFrame, right: pl.DataFrame, found: Pieces) -> pl.DataFrame:

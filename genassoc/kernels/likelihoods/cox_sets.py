@@ -5,11 +5,13 @@ With terms kl of the partial likelihood as in `genassoc.kernels.likelihoods.cox_
     V_ab = sum_i c_i g_ai g_bi - sum_kl mean_kl(a) mean_kl(b) - ...        mean_kl(g) = sum_i a_ikl w_i g_i / den_kl
 
 Between the times at which carriers of the set enter, leave or have the event, the sums over those at risk do not change: such a stretch
-of event times is one cell, of which three sums of terms are needed, kept as running sums over all event times ::
+of event times is one cell, of which three sums of terms are needed ::
 
     squares  sum_l 1 / den_kl^2        tied  sum_l (l / m) / den_kl^2        twice  sum_l (l / m)^2 / den_kl^2
 
 Event times of carriers are cells of their own, for there the dead count ``1 - l / m`` in the l-th term (Efron), 1 of Breslow's.
+No sum runs over more than one stratum, nor is one the difference of sums over earlier times that are larger: hazards may differ by
+many orders of magnitude. Bits depend on the set as a whole.
 """
 
 import math
@@ -31,10 +33,8 @@ class RiskCells(NamedTuple):
         The run of event times at which each sample is at risk; empty for those at risk of nothing, and for others.
     risk : float64 array (N,)
         exp(eta) up to a factor.
-    squares : float64 array (K + 1,)
-        Sums over the times before each.
-    tied, twice : float64 arrays (K,)
-        Of each time.
+    squares, tied, twice : float64 arrays (K,)
+        Sums of the terms of each time.
     stratum : int64 array (K,)
         The stratum of each time.
     """
@@ -87,15 +87,17 @@ def subtract_means(
     P = _mark(entries, variants, status, cells, place)
     if P == 0:
         return
-    marks = np.empty(P, np.int64)
+    marks, mass = np.empty(P, np.int64), np.zeros(P)
     p = 0
     for k in range(place.size):
         if place[k]:
             marks[p] = k
             place[k] = p
             p += 1
+        if p > 0 and k < cells.squares.size:
+            mass[p - 1] += cells.squares[k]
     at_risk, died = np.empty(P), np.empty(P)  # of the cell that begins at each mark
-    integral, spared = np.empty(P), np.empty(P)
+    before, through, spared = np.empty(P), np.empty(P), np.empty(P)  # integrals to its beginning and end
     for b in range(m):
         v, mean = variants[b], sums.counts[b, MEAN]
         at_risk[:] = 0.0
@@ -115,14 +117,16 @@ def subtract_means(
         for p in range(P - 2, -1, -1):
             if marks[p + 1] < cells.stratum.size and cells.stratum[marks[p]] == cells.stratum[marks[p + 1]]:
                 at_risk[p] += at_risk[p + 1]
-        integral[0] = 0.0
         for p in range(P - 1):
             k = marks[p]
-            mass, spare = at_risk[p] * (cells.squares[marks[p + 1]] - cells.squares[k]), 0.0
+            gain, spare = at_risk[p] * mass[p], 0.0
             if marks[p + 1] == k + 1:
-                mass -= died[p] * cells.tied[k]
+                gain -= died[p] * cells.tied[k]
                 spare = at_risk[p] * cells.tied[k] - died[p] * cells.twice[k]
-            integral[p + 1] = integral[p] + mass
+            before[p] = 0.0
+            if p > 0 and cells.stratum[marks[p - 1]] == cells.stratum[k]:
+                before[p] = through[p - 1]
+            through[p] = before[p] + gain
             spared[p] = spare
         for a in range(b, m):
             u, own = variants[a], sums.counts[a, MEAN]
@@ -131,7 +135,7 @@ def subtract_means(
                 i = entries.samples[e] >> 1
                 if status[i] == ABSENT or cells.last[i] <= cells.first[i]:
                     continue
-                total = integral[place[cells.last[i]]] - integral[place[cells.first[i]]]
+                total = through[place[cells.last[i]] - 1] - before[place[cells.first[i]]]
                 if status[i] == WITH_EVENT:
                     total -= spared[place[cells.last[i] - 1]]
                 taken += cells.risk[i] * (own if math.isnan(entries.copies[e]) else entries.copies[e]) * total

@@ -15,11 +15,11 @@ from genassoc.kernels.likelihoods import cox, cox_columns, cox_rows, cox_screen
 from genassoc.kernels.likelihoods import rows as kernel
 from genassoc.kernels.likelihoods.cox_clock import Times
 from genassoc.kernels.likelihoods.cox_screen import times_means
-from genassoc.kernels.likelihoods.cox_sets import RiskCells
 from genassoc.kernels.likelihoods.cox_sums import RiskSets, RiskSums, risk_sums, suffix_sums
 from genassoc.kernels.likelihoods.newton import FitOptions
 from genassoc.kernels.likelihoods.rows import Fits, Scores
 from genassoc.models.cox.residuals import MartingaleResiduals
+from genassoc.models.cox.set_terms import NullFit, set_null_of
 from genassoc.models.scan.family import (
     EXACT_BELOW_EXPECTED,
     EXACT_BELOW_MAC,
@@ -150,12 +150,14 @@ class NullCox(Family):
 
     def set_null(self, trait: int) -> SetNull:
         """Martingale residuals and the events expected; the means of the risk sets, and the covariates, taken away."""
-        residual, cross = self.thin[:, -1:], self.thin[:, self.share.size : -1]
-        hazards = _risk_cells(self) if self.failure is None else None
-        return SetNull.of(
-            (trait,), self.columns, cross, residual, self.weight, events=self.samples.events, hazards=hazards,
-            failure=self.failure,
-        )  # fmt: skip
+        if self.failure is not None:
+            zero = np.zeros((self.weight.size, 1))
+            return SetNull.of(
+                (trait,), self.columns, zero, zero, zero[:, 0], events=self.samples.events, failure=self.failure
+            )
+        X = np.ascontiguousarray(self.Q[:, 1:])
+        own = (X, self.offset, self.start, self.sets, self.columns, self.samples.events, self.weight.size)
+        return set_null_of(NullFit(*own), trait)
 
     def no_estimate(self, events: AlleleCounts | None, impute: bool) -> list[tuple[BoolArray, str]]:
         """Rows (V,) in which no observed sample has the event."""
@@ -494,34 +496,6 @@ def _columns(
     thin = np.column_stack([c[:, None] * v, scaled[:, :n].T, residual])
     moves = np.column_stack([constant * v * residual[:, None], scaled[:, n:].T])
     return thin, moves, cross
-
-
-def _risk_cells(null: NullCox) -> RiskCells:
-    """The risk sets of a null that was fitted, laid out for sets of variants."""
-    sets, width, K = null.sets, null.weight.size, null.sets.ends.size
-    eta = null.Q[:, 1:] @ null.start + null.offset
-    at_risk = sets.last > sets.first
-    risk = np.where(at_risk, np.exp(eta - eta[at_risk].max(initial=-np.inf)), 0.0)
-    s, d = np.zeros((K, 1)), np.zeros(K)
-    np.add.at(s[:, 0], sets.last[at_risk] - 1, risk[at_risk])
-    late = at_risk & (sets.first > 0) & ~sets.ends[np.maximum(sets.first - 1, 0)]
-    np.subtract.at(s[:, 0], sets.first[late] - 1, risk[late])
-    died = sets.last[sets.event] - 1
-    np.add.at(d, died, risk[sets.event])
-    suffix_sums(s, sets.ends)
-    deaths = np.bincount(died, minlength=K)
-    k = np.repeat(np.arange(K), deaths)
-    tie = np.arange(k.size) - np.repeat(np.cumsum(deaths) - deaths, deaths)
-    part = tie / deaths[k] if sets.efron else np.zeros(k.size)
-    square = (s[k, 0] - part * d[k]) ** -2.0
-    runs = [np.zeros(width, np.int64), np.zeros(width, np.int64)]
-    wide = np.zeros(width)
-    wide[null.columns], runs[0][null.columns], runs[1][null.columns] = risk, sets.first, sets.last
-    squares, tied, twice = (np.bincount(k, part**power * square, minlength=K).astype(np.float64) for power in (0, 1, 2))
-    stratum = np.cumsum(np.concatenate([[0], sets.ends[:-1]])) if K else np.zeros(0)
-    return RiskCells(
-        runs[0], runs[1], wide, np.concatenate([[0.0], np.cumsum(squares)]), tied, twice, stratum.astype(np.int64)
-    )
 
 
 def _mean_at_event(x: Float64Array, event: BoolArray, sets: RiskSets, sums: RiskSums) -> Float64Array:

@@ -15,7 +15,7 @@ from genassoc.kernels.likelihoods.rows import Fits, Product, Scores
 from genassoc.models.scan.family import Asked, Family, Samples, Tails, Task, bounded_ratios, missing_at_random
 from genassoc.models.scan.information import EventSizes, sum_missing
 from genassoc.models.scan.screen import ScreenState, null_notes
-from genassoc.models.scan.set_null import POLISHED, POLISHING_STEPS, SetNull
+from genassoc.models.scan.set_null import SetNull, polished
 from genassoc.models.scan.sums import GenotypeSums
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.information import (
@@ -101,14 +101,12 @@ class NullOrdinal(Family):
         """Scores and weights, thresholds and covariates taken away by their expected information."""
         residual, weight, AQ = self.residual, self.weight, self.AQ
         if self.failure is None:
-            # More steps of scoring, as `genassoc.models.scan.set_null.polished` takes them.
-            parameters, at = self.parameters, _Information.of(self.X, self.levels, self.parameters)
-            for _ in range(POLISHING_STEPS):
-                step = np.linalg.solve(at.J, at.gradient)
-                if not float(step @ at.gradient) > POLISHED:
-                    break
-                parameters = parameters + step
+
+            def derivatives(parameters: Float64Array) -> tuple[Float64Array, Float64Array]:
                 at = _Information.of(self.X, self.levels, parameters)
+                return at.gradient, at.J
+
+            at = _Information.of(self.X, self.levels, polished(self.parameters, derivatives))
             residual, weight, AQ = (np.zeros_like(wide) for wide in (residual, weight, AQ))
             residual[self.columns], weight[self.columns] = at.residual, at.weight
             AQ[self.columns] = np.linalg.solve(np.linalg.cholesky(at.J), at.cross.T).T

@@ -108,6 +108,12 @@ class NullPoisson(WeightedNull):
         mu = np.exp(eta)
         return self.y - mu, mu
 
+    def dispersion_at(self, residual: Float64Array, weight: Float64Array) -> float:
+        """Pearson's, where the variance has one."""
+        if not self.quasi:
+            return 1.0
+        return float((residual**2 / np.maximum(weight, np.finfo(float).tiny)).sum()) / (self.n - self.n_covariates)
+
     def fit(self, task: Task, asked: Asked) -> Fits:
         """Fit some rows on their unpacked calls; t statistics with a dispersion."""
         G = task.calls(asked.variants, self.columns)

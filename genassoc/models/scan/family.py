@@ -20,7 +20,7 @@ from genassoc.models.base import CODE
 from genassoc.models.scan.information import sum_missing
 from genassoc.models.scan.product import minor_counts
 from genassoc.models.scan.rows import Rows
-from genassoc.models.scan.set_null import SetNull, no_set_null, polished
+from genassoc.models.scan.set_null import SetNull, no_set_null, weighted_terms
 from genassoc.models.scan.sums import AlleleCounts, GenotypeSums
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
 from genassoc.stats.information import FEW_EVENTS
@@ -579,16 +579,19 @@ class WeightedNull(Family):
     def scores_at(self, eta: Float64Array) -> tuple[Float64Array, Float64Array]:
         """The samples' scores in their linear predictors (n,), and what they weigh there."""
 
+    def dispersion_at(self, residual: Float64Array, weight: Float64Array) -> float:
+        """The dispersion, of the samples' scores and weights (n,)."""
+        return self.dispersion
+
     def set_null(self, trait: int) -> SetNull:
         """Scores and weights over the dispersion, the covariates taken away."""
-        residual, weight, WQ = self.residual, self.weight, self.WQ
-        if self.failure is None:
-            X, start = self.linear_predictor()
-            own = polished(X, start, self.offset, self.scores_at)
-            if own is not None:
-                residual, weight, WQ = (np.zeros_like(wide) for wide in (residual, weight, WQ))
-                residual[self.columns], weight[self.columns], WQ[self.columns] = own
+        wide, dispersion = [self.residual, self.weight, self.WQ], self.dispersion
+        own = None if self.failure else weighted_terms(*self.linear_predictor(), self.offset, self.scores_at)
+        if own is not None:
+            dispersion, wide = self.dispersion_at(own[0], own[1]), [np.zeros_like(part) for part in wide]
+            for part, values in zip(wide, own):
+                part[self.columns] = values
         return SetNull.of(
-            (trait,), self.columns, WQ, residual[:, None], weight, scale=np.array([1.0 / self.dispersion]),
+            (trait,), self.columns, wide[2], wide[0][:, None], wide[1], scale=np.array([1.0 / dispersion]),
             events=self.samples.events, failure=self.failure,
         )  # fmt: skip

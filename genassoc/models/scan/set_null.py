@@ -14,6 +14,8 @@ from genassoc.shapes import Float64Array, Int64Array, UInt8Array, UInt64Array
 
 POLISHING_STEPS = 30
 POLISHED = 1e-24  # squared distance from the maximum in standard errors
+CLOSE = 1e-20
+SHORTER = 0.25  # of the squared distances of steps that arrive: of those that run away it is 1 / e
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,27 +142,54 @@ def no_set_null(what: str) -> PhenotypeError:
 
 
 def polished(
+    start: Float64Array, derivatives: Callable[[Float64Array], tuple[Float64Array, Float64Array]]
+) -> Float64Array:
+    """Coefficients (P,) after more steps of Newton's method (or of scoring) from where a null was fitted.
+
+    That is to a millionth of a standard error, of which a sum over the many variants of a set would keep all. Where steps do not shorten,
+    covariates tell the outcome by themselves and a coefficient runs away: ``start``.
+
+    Parameters
+    ----------
+    derivatives : function
+        Of coefficients: the gradient (P,), and its (expected) information (P, P).
+    """
+    beta, before = start, np.inf
+    for _ in range(POLISHING_STEPS):
+        gradient, J = derivatives(beta)
+        try:
+            step = np.linalg.solve(J, gradient)
+        except np.linalg.LinAlgError:
+            return start
+        distance = float(step @ gradient)
+        if not distance > POLISHED:
+            return beta if np.isfinite(distance) else start
+        if distance > SHORTER * before:
+            # Rounding keeps some nulls of many samples this far from their maxima; others have none.
+            return beta if distance < CLOSE else start
+        beta, before = beta + step, distance
+    return beta
+
+
+def weighted_terms(
     X: Float64Array,
     start: Float64Array,
     offset: Float64Array,
     scores_at: Callable[[Float64Array], tuple[Float64Array, Float64Array]],
 ) -> tuple[Float64Array, Float64Array, Float64Array] | None:
-    """Scores, weights (n,) and weights times orthonormal covariates (n, C) after more steps of Newton's method.
+    """Scores and weights (n,) of samples where `polished` arrives, and weights times orthonormal covariates X (n, C); None where it does not.
 
-    A null is fitted to a millionth of a standard error and less, of which a sum over many variants would keep all.
-    None where no step can be taken: covariates that separate leave no information in a direction.
+    ``scores_at`` gives both of linear predictors (n,).
     """
-    beta = start
+
+    def derivatives(beta: Float64Array) -> tuple[Float64Array, Float64Array]:
+        residual, weight = scores_at(X @ beta + offset)
+        return X.T @ residual, X.T @ (weight[:, None] * X)
+
+    beta = polished(start, derivatives)
+    residual, weight = scores_at(X @ beta + offset)
     try:
-        for _ in range(POLISHING_STEPS):
-            residual, weight = scores_at(X @ beta + offset)
-            gradient, J = X.T @ residual, X.T @ (weight[:, None] * X)
-            step = np.linalg.solve(J, gradient)
-            if not float(step @ gradient) > POLISHED:
-                break
-            beta = beta + step
-        WQ = weight[:, None] * np.linalg.solve(np.linalg.cholesky(J), X.T).T
+        L = np.linalg.cholesky(X.T @ (weight[:, None] * X))
     except np.linalg.LinAlgError:
         return None
-    sound = all(bool(np.isfinite(part).all()) for part in (residual, weight, WQ))
-    return (residual, weight, WQ) if sound else None
+    return residual, weight, weight[:, None] * np.linalg.solve(L, X.T).T

@@ -162,7 +162,7 @@ def set_scores(null: SetNull, carriers: Carriers, variants: Int64Array | None = 
     sums = kernel.SetSums(np.empty((m, K)), np.empty((m, m)), np.empty((m, kernel.N_COUNTS)))
     kernel.sum_set(carriers.entries, variants, null.samples, null.n_cross, np.zeros(null.width, np.int64), sums)
     if null.hazards is not None:
-        place = np.zeros(null.hazards.squares.size, np.int64)
+        place = np.zeros(null.hazards.squares.size + 1, np.int64)
         subtract_means(carriers.entries, variants, null.status, null.hazards, place, sums)
     counts = sums.counts
     whole = counts[:, [kernel.OBSERVED, kernel.CARRIERS, kernel.EVENT_CARRIERS]].astype(np.int64)
