@@ -34,7 +34,14 @@ Q_AGREES = 1e-6  # relative, of the same sums in float64
 P_AGREES = 0.1  # of -log10 p below 3: moments stand in for Davies in the plain chain
 
 
-def make(folder: Path, n_samples: int, n_genes: int, n_traits: int, max_frequency: float = MAX_MAF) -> int:
+def make(
+    folder: Path,
+    n_samples: int,
+    n_genes: int,
+    n_traits: int,
+    max_frequency: float = MAX_MAF,
+    common_share: float = 0.01,
+) -> int:
     """Write store, BED, phenotypes (quantitative ``q1``, ..., diseases ``d1``, ...) and sets once; the number of rare alleles."""
     counted = folder / "alleles"
     if counted.exists():
@@ -46,6 +53,7 @@ def make(folder: Path, n_samples: int, n_genes: int, n_traits: int, max_frequenc
         n_genes,
         PER_GENE,
         max_frequency=max_frequency,
+        common_share=common_share,
         n_chromosomes=min(22, n_genes),
         missing_rate=0.0005,
         seed=SEED,
@@ -159,7 +167,7 @@ def curve(work: Path, size: tuple[int, int], repeats: int) -> None:
     print(f"{'rare alleles':>14}{'CPU s':>8}{'plain CPU s':>13}")
     for bound in CURVE:
         folder = work / f"curve{bound}"
-        alleles = make(folder, *size, 1, bound)
+        alleles = make(folder, *size, 1, bound, 0.0)
         commands = {
             "ours": ours(folder, "q1", "ours.parquet", "burden,skat").replace(f"--max-maf {MAX_MAF}", "--max-maf 0.05"),
             "plain": plain(folder, "q1", "plain.tsv").replace(f" {MAX_MAF} ", " 0.05 "),

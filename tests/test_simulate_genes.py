@@ -153,6 +153,7 @@ def test_files(made, tmp_path):
         ({"n_genes": 3}, "n_genes"),
         ({"max_frequency": 0.5}, "max_frequency"),
         ({"missing_rate": 0.7}, "missing_rate"),
+        ({"common_share": 1.5}, "common_share"),
     ],
 )
 def test_arguments_out_of_range(choices, word):

@@ -28,7 +28,7 @@ from genassoc.simulate.simulated import Simulated
 MASKS = {"pLoF": ("pLoF",), "pLoF_missense": ("pLoF", "missense"), "synonymous": ("synonymous",)}
 SECOND_POPULATION = 0.2  # of the samples; rare variants are of one population
 COUNT_EXPONENT = 1.5  # P(k copies) falls as k to minus this: four in ten are seen once, as in sequenced cohorts
-COMMON_SHARE = 0.01  # of the variants, with frequencies up to COMMON_UP_TO: masks leave them out
+COMMON_SHARE = 0.01  # of the variants, by default; with frequencies up to COMMON_UP_TO: masks leave them out
 COMMON_UP_TO = 0.3
 ALT_MAJOR_SHARE = 0.005  # of the variants: REF is the rare allele
 RARE_BELOW = 0.01
@@ -137,6 +137,7 @@ def simulate_genes(
     n_cases: int | None = None,
     odds_ratio: float | None = 10.0,
     max_frequency: float = RARE_BELOW,
+    common_share: float = COMMON_SHARE,
     n_chromosomes: int = 22,
     x_genes: int = 0,
     uneven_genes: int = 0,
@@ -157,7 +158,9 @@ def simulate_genes(
         Of the disease, for one more damaging allele of a planted gene (for its inverse, of half of the alleles of a gene of the kind "skat").
         Other traits have genes planted in them, too. None: nothing is planted.
     max_frequency : float
-        Of rare variants. Copies k are drawn with probability k**-1.5 up to it; one variant in a hundred is frequent.
+        Of rare variants. Copies k are drawn with probability k**-1.5 up to it.
+    common_share : float
+        Of the variants that are frequent: up to 0.3.
     n_chromosomes, x_genes : int
         Autosomes "1", "2", ...; genes of X outside the pseudo-autosomal regions, where calls of males are haploid.
     uneven_genes : int
@@ -185,6 +188,8 @@ def simulate_genes(
     _check(n_samples, n_genes, variants_per_gene, n_cases, missing_rate, max_frequency)
     if odds_ratio is not None and not 0.0 < odds_ratio < np.inf:
         raise ValueError(f"odds_ratio is {odds_ratio}; it must be positive and finite, or None.")
+    if not 0.0 <= common_share <= 1.0:
+        raise ValueError(f"common_share is {common_share}; it must be from 0 to 1.")
     check_chromosomes(n_chromosomes)
     if x_genes < 0 or not 0 <= uneven_genes <= n_genes // 2:
         raise ValueError(
@@ -197,7 +202,7 @@ def simulate_genes(
     people = draw_people(generator(seed, "gene traits"), n_samples, SECOND_POPULATION)
     rng = generator(seed, "carriers", 99)
     on_x = (drawn.variants["chromosome"] == "X").to_numpy()
-    counts, common = _counts(rng, drawn.variants.height, n_samples, max_frequency)
+    counts, common = _counts(rng, drawn.variants.height, n_samples, (max_frequency, common_share))
     carried = _carriers(rng, counts, common, people.population, np.where(on_x, 1, 0), people.sex == 1)
     flipped = rng.random(counts.size) < ALT_MAJOR_SHARE
     uneven = _uneven(genes, drawn.gene, drawn.variants, common | flipped, uneven_genes)
@@ -246,12 +251,13 @@ def _check(
         raise ValueError(f"max_frequency is {max_frequency}; it must be above 0 and at most 0.1.")
 
 
-def _counts(rng: np.random.Generator, V: int, N: int, max_frequency: float) -> tuple[Int64Array, BoolArray]:
-    """Copies of each variant's rare allele (V,), and which are frequent."""
+def _counts(rng: np.random.Generator, V: int, N: int, spectrum: tuple[float, float]) -> tuple[Int64Array, BoolArray]:
+    """Copies of each variant's rare allele (V,), and which are frequent; ``spectrum`` is max_frequency and common_share."""
+    max_frequency, common_share = spectrum
     most = np.arange(1, max(2, int(2 * N * max_frequency)) + 1)
     shares = most**-COUNT_EXPONENT
     counts = rng.choice(most, V, p=shares / shares.sum())
-    common = rng.random(V) < COMMON_SHARE
+    common = rng.random(V) < common_share
     frequent = np.rint(2 * N * rng.uniform(2 * max_frequency, COMMON_UP_TO, V)).astype(np.int64)
     return np.where(common, frequent, counts), common
 
