@@ -9,7 +9,9 @@ from glm_cohort import MemoryCohort, calls
 from memory_store import MemoryStore, snv_table
 from oracles import cox_sets
 from oracles import set_scores as oracle
+from pages import run_page
 from real_data import real_data
+from small_cohort import make_files
 from test_sex_chromosomes import mixed_cohort
 
 import genassoc as ga
@@ -390,3 +392,11 @@ def test_q_of_r_skat():
         # R's Q is half of the weighted sum of squares, of a linear model over sigma^2 once; it prints seven digits.
         Q = np.sum(weights * scores.U[0] ** 2) / (2 * scores.scale[0])
         np.testing.assert_allclose(Q, case["Q"], rtol=1e-6)
+
+
+@pytest.mark.integration
+def test_the_page_runs(tmp_path, monkeypatch):
+    make_files(tmp_path, n_samples=120, n_variants=60)
+    monkeypatch.chdir(tmp_path)
+    found = run_page("genes/scores.md", 1)
+    assert found["scores"].V.shape == (20, 20) and np.isfinite(found["scores"].U).all()
