@@ -95,6 +95,40 @@ def test_a_gene_explained(genes, trait, tmp_path):
     assert "SKAT" in explained.text
 
 
+def test_a_gene_with_weights_of_a_column_and_a_trait_that_not_all_have(genes, tmp_path):
+    """Bins and weights go by the whole cohort, and weights of a column are those of the run."""
+    folder, paths, _, sets, _ = genes
+    table = pl.read_csv(paths["phenotypes"], separator="\t", infer_schema_length=None)
+    some = pl.when(pl.int_range(pl.len()) % 3 > 0).then("biomarker").alias("biomarker")
+    table.with_columns(some).write_csv(tmp_path / "some.tsv", separator="\t", null_value="NA")
+    cohort = ga.Cohort.align(folder / "c.zarr", tmp_path / "some.tsv")
+    named = sets.table.with_columns(
+        pl.col("set_id", "annotation").cast(pl.String), CADD=pl.int_range(pl.len()) % 7 * 1.0
+    )
+    weighted = ga.read_sets(named, masks=sets.masks)
+    results = ga.associate_sets(
+        cohort,
+        ga.Linear(["biomarker"], ["age", "sex"]),
+        weighted,
+        weights="CADD",
+        calibrated=False,
+        relatedness=False,
+        **OPTIONS,
+    )
+    for row in (
+        results.table.filter(pl.col("method") == "inversion", pl.col("test") == "skat").head(4).iter_rows(named=True)
+    ):
+        found = ga.explain(results, row["set_id"], mask=row["mask"], max_maf=row["max_maf"])
+        assert found.variants["weight"].is_in([0.0, 1, 2, 3, 4, 5, 6]).all()
+        tests = found.tests.filter(pl.col("test").is_in(["skat", "skato"]) | (pl.col("kind") == "fitted")).drop_nulls(
+            "in_results"
+        )
+        # genotypes of a burden are held in 2**-16 steps of their range
+        np.testing.assert_allclose(tests["neg_log_10_p_value"], tests["in_results"], rtol=1e-4)
+    with pytest.raises(GenassocError, match="no weights called 'CADD'"):
+        ga.explain(results, row["set_id"], sets=sets)
+
+
 def test_leave_one_out_is_the_test_of_the_rest(genes):
     explained = ga.explain(genes[4]["biomarker"], "GENE0001", mask="pLoF_missense", max_maf=0.05)
     assert explained.variants["skat_without"].is_not_null().all()
