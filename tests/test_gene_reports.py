@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 import genassoc as ga
-from genassoc.errors import GenassocError, OutputError
+from genassoc.errors import GenassocError, InputError, OutputError
 from genassoc.formats.score_statistics.tables import open_scores
 from genassoc.plots.genes import gene_rows
 from genassoc.plots.lollipop import spread
@@ -73,6 +73,35 @@ def test_scores_are_the_same_bytes_and_are_kept(genes, tmp_path):
     table = pl.read_parquet(again)
     assert set(table.columns).isdisjoint({"sample_id", "samples"}) and table["n"].unique().to_list() == [900]
     assert open_scores(again).sets.height == 6
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("n", -1, "n is absent"),
+        ("n_events", 2**40, "n_events is below 0 or above n"),
+        ("allele_number", None, "allele_number is absent"),
+        ("allele_count", float("nan"), "allele_count is absent"),
+        ("n_carriers", 2**62, "n_carriers is below 0"),
+        ("n_event_carriers", -1, "n_event_carriers is below 0"),
+        ("other_allele", None, "an allele is absent"),
+    ],
+)
+def test_counts_of_a_file_of_scores_are_not_trusted(genes, tmp_path, column, value, words):
+    table = pl.read_parquet(genes[0] / "disease.scores.parquet")
+    one = pl.when(pl.int_range(pl.len()) == 3).then(pl.lit(value, table.schema[column])).otherwise(column)
+    table.with_columns(one.alias(column)).write_parquet(tmp_path / "s.parquet")
+    with pytest.raises(InputError, match=words):
+        open_scores(tmp_path / "s.parquet")
+
+
+def test_a_cohort_does_not_count_twice(genes, tmp_path):
+    path = genes[0] / "disease.scores.parquet"
+    (tmp_path / "copy.parquet").write_bytes(path.read_bytes())
+    with pytest.raises(InputError, match="A and B are the same file"):
+        ga.meta_sets({"A": path, "B": path})
+    with pytest.raises(InputError, match="has the very content of"):
+        ga.meta_sets({"A": path, "B": tmp_path / "copy.parquet"})
 
 
 @pytest.mark.parametrize("trait", ["biomarker", "disease"])

@@ -168,6 +168,7 @@ BAD = {
     "empty": ("", "is empty"),
     "only a header": (HEAD, "no variant of any set"),
     "a list of ids": ("rs1\nrs2\n", "none of a file of sets"),
+    "weight too large": (HEAD + "S\trs1\t1e300\n", r"the weight '1e300' is no number from 0 to 1e\+30"),
     "negative weight": (HEAD + "S\trs1\t1\n\nS\trs2\t-1\n", r":4: the weight '-1' is no number from 0"),
     "NaN": (HEAD + "S\trs1\tnan\n", ":2: the weight 'nan'"),
     "infinite": (HEAD + "S\trs1\tinf\n", ":2: the weight 'inf'"),
