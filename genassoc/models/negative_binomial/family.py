@@ -22,11 +22,10 @@ from genassoc.models.scan.family import (
     Task,
     WeightedNull,
     bounded_ratios,
-    missing_at_random,
 )
 from genassoc.models.scan.glm_rows import CountModel, CountRows, Extras, event_note, log_exposure
 from genassoc.models.scan.glm_rows import prepare as prepare_rows
-from genassoc.models.scan.information import EventSizes, sum_missing
+from genassoc.models.scan.information import EventSizes, missing_at_random, sum_missing
 from genassoc.models.scan.screen import ScreenState, null_notes
 from genassoc.models.scan.sums import GenotypeSums
 from genassoc.models.scan.wald import FittedState

@@ -12,8 +12,8 @@ from genassoc.kernels.likelihoods import rows as kernel
 from genassoc.kernels.likelihoods.newton import climb_of
 from genassoc.kernels.likelihoods.ordinal_terms import Levels
 from genassoc.kernels.likelihoods.rows import Fits, Product, Scores
-from genassoc.models.scan.family import Asked, Family, Samples, Tails, Task, bounded_ratios, missing_at_random
-from genassoc.models.scan.information import EventSizes, sum_missing
+from genassoc.models.scan.family import Asked, Family, Samples, Tails, Task, bounded_ratios
+from genassoc.models.scan.information import EventSizes, missing_at_random, sum_missing
 from genassoc.models.scan.screen import ScreenState, null_notes
 from genassoc.models.scan.set_null import SetNull, polished
 from genassoc.models.scan.sums import GenotypeSums

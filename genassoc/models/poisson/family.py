@@ -16,9 +16,8 @@ from genassoc.models.scan.family import (
     Task,
     WeightedNull,
     bounded_ratios,
-    missing_at_random,
 )
-from genassoc.models.scan.information import EventSizes, sum_missing
+from genassoc.models.scan.information import EventSizes, missing_at_random, sum_missing
 from genassoc.models.scan.residual_table import tabulated
 from genassoc.models.scan.screen import ScreenState, null_notes
 from genassoc.models.scan.sums import GenotypeSums
