@@ -77,6 +77,16 @@ class NullNegativeBinomial(WeightedNull):
         return float(self.start[-1])
 
     @property
+    def alpha(self) -> float:
+        """The same, of sets."""
+        return self.shape
+
+    @property
+    def n_informative(self) -> int:
+        """Samples with an event: one with many of them is one."""
+        return int(np.count_nonzero(self.y))
+
+    @property
     def overdispersed(self) -> bool:
         """Whether alpha is above 0: a saddlepoint then says what a chi-squared does not."""
         return self.shape > 0.0

@@ -110,7 +110,11 @@ class NullOrdinal(Family):
             residual, weight, AQ = (np.zeros_like(wide) for wide in (residual, weight, AQ))
             residual[self.columns], weight[self.columns] = at.residual, at.weight
             AQ[self.columns] = np.linalg.solve(np.linalg.cholesky(at.J), at.cross.T).T
-        return SetNull.of((trait,), self.columns, AQ, residual[:, None], weight, failure=self.failure)
+        below = np.cumsum(self.counts)
+        best = int(np.minimum(below, below[-1] - below).max(initial=0))
+        return SetNull.of(
+            (trait,), self.columns, AQ, residual[:, None], weight, n_informative=best, failure=self.failure
+        )
 
     def fit(self, task: Task, asked: Asked) -> Fits:
         """Fit some rows on their unpacked calls."""

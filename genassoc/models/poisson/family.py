@@ -151,6 +151,11 @@ class NullPoisson(WeightedNull):
         """Judged by the trait's mean: with few events expected a Wald statistic is not normal, while a likelihood ratio nearly is chi-squared."""
         return np.asarray(genotypes.rare_mac * self.y.mean() < LEAST_OF_WALD)
 
+    @property
+    def n_informative(self) -> int:
+        """Samples with an event: one with many of them is one."""
+        return int(np.count_nonzero(self.y))
+
     def law(self, name: str, task: Task, variants: Int64Array) -> Tails:
         """Few events: their exact distribution, given their number in each sample; else a saddlepoint of the residuals."""
         G, impute = task.calls(variants, self.columns), task.choices.impute

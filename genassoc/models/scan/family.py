@@ -583,6 +583,16 @@ class WeightedNull(Family):
         """The dispersion, of the samples' scores and weights (n,)."""
         return self.dispersion
 
+    @property
+    def n_informative(self) -> int | None:
+        """As of `SetNull`; None: what the events say."""
+        return None
+
+    @property
+    def alpha(self) -> float:
+        """As of `SetNull`."""
+        return 0.0
+
     def set_null(self, trait: int) -> SetNull:
         """Scores and weights over the dispersion, the covariates taken away."""
         wide, dispersion = [self.residual, self.weight, self.WQ], self.dispersion
@@ -593,5 +603,5 @@ class WeightedNull(Family):
                 part[self.columns] = values
         return SetNull.of(
             (trait,), self.columns, wide[2], wide[0][:, None], wide[1], scale=np.array([1.0 / dispersion]),
-            events=self.samples.events, failure=self.failure,
+            events=self.samples.events, n_informative=self.n_informative, alpha=self.alpha, failure=self.failure,
         )  # fmt: skip
