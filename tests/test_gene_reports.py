@@ -106,7 +106,7 @@ def test_a_cohort_does_not_count_twice(genes, tmp_path):
 
 @pytest.mark.parametrize("trait", ["biomarker", "disease"])
 def test_a_gene_explained(genes, trait, tmp_path):
-    _, _, _, _, results = genes
+    _, _, _, sets, results = genes
     rows = results[trait].table.filter(pl.col("method").is_in(["inversion"]) & (pl.col("test") == "skat"))
     row = rows.row(0, named=True)
     explained = ga.explain(results[trait], row["set_id"], mask=row["mask"], max_maf=row["max_maf"])
@@ -121,7 +121,10 @@ def test_a_gene_explained(genes, trait, tmp_path):
         assert (counts[:, 0] == counts[:, 1] + counts[:, 2]).all() and explained.n_cases == 300
     names = [path.name for path in explained.write(tmp_path)]
     assert len(names) == 5 and names[-1].endswith(".png") and (tmp_path / names[-1]).stat().st_size > 10_000
-    assert "SKAT" in explained.text
+    assert "SKAT" in explained.text and "In the results the smallest p is of" in explained.text
+    fewer = sets.with_masks({row["mask"]: sets.masks[row["mask"]]})
+    other = ga.explain(results[trait], row["set_id"], mask=row["mask"], max_maf=row["max_maf"], sets=fewer)
+    assert "these are not the sets of the run" in other.text
 
 
 def test_a_gene_with_weights_of_a_column_and_a_trait_that_not_all_have(genes, tmp_path):
@@ -148,6 +151,7 @@ def test_a_gene_with_weights_of_a_column_and_a_trait_that_not_all_have(genes, tm
         results.table.filter(pl.col("method") == "inversion", pl.col("test") == "skat").head(4).iter_rows(named=True)
     ):
         found = ga.explain(results, row["set_id"], mask=row["mask"], max_maf=row["max_maf"])
+        assert not any("not the sets of the run" in note for note in found.notes)
         assert found.variants["weight"].is_in([0.0, 1, 2, 3, 4, 5, 6]).all()
         tests = found.tests.filter(pl.col("test").is_in(["skat", "skato"]) | (pl.col("kind") == "fitted")).drop_nulls(
             "in_results"

@@ -76,11 +76,15 @@ class SetExplanation:
         carriers = self.variants["n_carriers"].sum()
         who = f"{self.n:,} samples" + (f", {self.n_cases:,} of them cases" if self.n_cases >= 0 else "")
         best = self.tests.filter(pl.col("neg_log_10_p_value").is_not_null()).sort("neg_log_10_p_value", descending=True)
+        ran = self.tests.drop_nulls("in_results").sort("in_results", descending=True)
         parts = [f"{self.variants.height} variants with {carriers:,} carriers (each counted once a variant) in {who}."]
+        if ran.height:
+            name, p = ran.select("test", "in_results").row(0)
+            parts.append(f"In the results the smallest p is of {name}: -log10 p = {p:.2f}.")
         if best.height:
             name, kind, p = best.select("test", "kind", "neg_log_10_p_value").row(0)
             parts.append(
-                f"The smallest p is of {name} ({kind}): -log10 p = {p:.2f}; it is the smallest of {best.height} that look at the same data."
+                f"Of the dense tests it is of {name} ({kind}): -log10 p = {p:.2f}, the smallest of {best.height} that look at the same data."
             )
         left = (
             self.variants.select("variant_id", "skat_without")
@@ -213,6 +217,16 @@ def explain_set(
         if asked.collapse_below
         else []
     )
+    if asked.calibrated and (tests["neg_log_10_p_value"] - tests["in_results"] > 0.05).any():
+        notes.append(
+            "dense tests stand on the normal law of scores, which finds too much where cases or carriers are few: the p in the results follow exact or "
+            "adjusted laws, and are those to report"
+        )
+    of_run = results.provenance.get("inputs", {}).get("sets", {}).get("digest")
+    if of_run is not None and of_run != matched.digest:
+        notes.append(
+            "these are not the sets of the run: variants, annotations, masks or weights differ from those that its record names"
+        )
     notes += [f"counts of carriers below {least_shown} are not shown"] if least_shown > 1 else []
     return SetExplanation(
         gene=gene, trait=trait, mask=mask, max_maf=max_maf, rows=rows, tests=tests, variants=variants, notes=tuple(notes), n=dense.y.size,
@@ -261,7 +275,9 @@ def _unit(rows: pl.DataFrame, mask: str | None, max_maf: float | None) -> tuple[
 
 def _set_choices(results: Results) -> SetChoices:
     given: Mapping[str, object] = results.provenance.get("parameters", {}).get("sets", {})
-    known = {name: given[name] for name in ("weights", "max_maf", "burden", "collapse_below") if name in given}
+    known = {
+        name: given[name] for name in ("weights", "max_maf", "burden", "collapse_below", "calibrated") if name in given
+    }
     return SetChoices(**known)  # type: ignore[arg-type]
 
 
