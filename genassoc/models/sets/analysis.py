@@ -10,11 +10,11 @@ from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.sets.matched import MatchedSets
 from genassoc.errors import PhenotypeError
 from genassoc.kernels.genotypes.counts import mask_words
-from genassoc.models.base import AssociationModel
+from genassoc.models.base import CODE, METHOD, AssociationModel
 from genassoc.models.scan.genome import Scan, ScanState, halved_in_males
 from genassoc.models.sets.burden import CohortCounts, Members, most_copies
 from genassoc.models.sets.choices import ChosenSets, SetChoices
-from genassoc.models.sets.columns import CODE, FLOATS, METHOD, Columns, Markers, empty_rows, weight_of
+from genassoc.models.sets.columns import FLOATS, Columns, Markers, empty_rows, weight_of
 from genassoc.models.sets.null import SetNull, set_nulls
 from genassoc.models.sets.score_tests import N_TOP, ScoreTests
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from genassoc.data.block import Block
+from genassoc.models.base import CODE, METHOD
 from genassoc.models.scan.set_null import SetNull
 from genassoc.models.sets import calibrated
 from genassoc.models.sets.calibrated import OutcomeLaw
-from genassoc.models.sets.columns import CODE, METHOD, Markers, empty_rows
+from genassoc.models.sets.columns import Markers, empty_rows
 from genassoc.models.sets.scores import Carriers, SetScores, carriers_of_any, set_scores
 from genassoc.models.sets.tests import skat, skat_o
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
