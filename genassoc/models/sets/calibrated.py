@@ -28,7 +28,9 @@ JOINT_BELOW = 0.1  # SKAT-O: where p of Q and of S are both above it, Sidak's p 
 SHARED = 0.05
 RARE_EVENTS = 0.1  # a sample: with more, a residual is skewed by its own hazard, to the other side
 MOST_WORK = 4e7  # products of the laws of a set's counts, some 50 ms
-ADJUSTED_ABOVE = float(chdtri(1.0, 0.05))  # squares of normal scores over their variance from which this follows a calibrated p
+ADJUSTED_ABOVE = float(
+    chdtri(1.0, 0.05)
+)  # squares of normal scores over their variance from which this follows a calibrated p
 LEAST_QUANTILE = float(chdtri(1.0, 0.5))  # of a calibrated p that is nearly 1
 NEG_LOG_10_LEAST = 110.0  # laws are cut at 1e-120
 
@@ -229,7 +231,7 @@ def variance_factors(
     variance = np.diag(V).copy()
     x = np.maximum(_chi_squared(single), LEAST_QUANTILE)
     with np.errstate(divide="ignore", invalid="ignore"):
-        asked = np.where(np.isfinite(x) & (U * U > ADJUSTED_ABOVE * variance), U * U / x, variance)
+        asked = np.where(np.isfinite(x) & (ADJUSTED_ABOVE * variance < U * U), U * U / x, variance)
         factor = np.sqrt(np.where(variance > 0.0, np.maximum(asked, variance) / variance, 1.0))
     adjusted = factor[:, None] * V * factor
     spread, square = float(weights @ adjusted @ weights), float(weights @ U) ** 2
