@@ -12,8 +12,8 @@ from genassoc.kernels.likelihoods import rows as kernel
 from genassoc.kernels.likelihoods.newton import climb_of
 from genassoc.kernels.likelihoods.ordinal_terms import Levels
 from genassoc.kernels.likelihoods.rows import Fits, Product, Scores
-from genassoc.models.scan.family import Asked, Family, Samples, Tails, Task, bounded_ratios, missing_at_random
-from genassoc.models.scan.information import EventSizes, sum_missing
+from genassoc.models.scan.family import Asked, Family, Samples, Tails, Task, bounded_ratios
+from genassoc.models.scan.information import EventSizes, missing_at_random, sum_missing
 from genassoc.models.scan.screen import ScreenState, null_notes
 from genassoc.models.scan.set_null import SetNull, polished
 from genassoc.models.scan.sums import GenotypeSums
@@ -110,7 +110,11 @@ class NullOrdinal(Family):
             residual, weight, AQ = (np.zeros_like(wide) for wide in (residual, weight, AQ))
             residual[self.columns], weight[self.columns] = at.residual, at.weight
             AQ[self.columns] = np.linalg.solve(np.linalg.cholesky(at.J), at.cross.T).T
-        return SetNull.of((trait,), self.columns, AQ, residual[:, None], weight, failure=self.failure)
+        below = np.cumsum(self.counts)
+        best = int(np.minimum(below, below[-1] - below).max(initial=0))
+        return SetNull.of(
+            (trait,), self.columns, AQ, residual[:, None], weight, n_informative=best, failure=self.failure
+        )
 
     def fit(self, task: Task, asked: Asked) -> Fits:
         """Fit some rows on their unpacked calls."""

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from genassoc.data.block import Block
+from genassoc.models.base import CODE, METHOD
 from genassoc.models.scan.set_null import SetNull
 from genassoc.models.sets import calibrated
 from genassoc.models.sets.calibrated import OutcomeLaw
-from genassoc.models.sets.columns import CODE, METHOD, Markers, empty_rows
+from genassoc.models.sets.columns import Markers, empty_rows
 from genassoc.models.sets.scores import Carriers, SetScores, carriers_of_any, set_scores
 from genassoc.models.sets.tests import skat, skat_o
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
@@ -95,8 +96,12 @@ class ScoreTests:
 
     def _law(self, null: SetNull) -> OutcomeLaw | None:
         """The law of the outcomes, where they are events."""
+        if null.failure is not None or self.corrected is None:
+            return None
+        if self.outcome == "count":
+            return _law_of_counts(null)
         kind = LAWS.get(self.outcome)
-        if kind is None or null.failure is not None or self.corrected is None:
+        if kind is None:
             return None
         event = np.zeros(null.width)
         event[null.events] = 1.0
@@ -136,7 +141,7 @@ class ScoreTests:
 
     def _too_few(self, null: SetNull, n_carriers: int) -> str | None:
         """Why a column has no test by scores: its burden alone has laws that hold."""
-        n_events = null.events.size or null.n
+        n_events = null.n_informative
         controls = null.n - n_events if self.outcome == "binary" else None
         return calibrated.code_of_sets(n_carriers, n_events, controls) or None
 
@@ -224,8 +229,9 @@ class ScoreTests:
         likely = max((made["neg_log_10_p_value"][d, trait, by_test[test]] for test in wanted), default=0.0)
         if expected >= FEW_EXPECTED and likely < SCREENED:
             return
+        # Of the residuals as they are: over no dispersion.
         found = calibrated.rare_tests(
-            scores.U[0], scores.scale[0] * scores.V, weights,
+            scores.U[0] / scores.scale[0], scores.V / scores.scale[0], weights,
             calibrated.Columns(np.array(offsets, np.int64), carried, np.concatenate(doses)), law, skat_o="skato" in by_test,
         )  # fmt: skip
         # Of one column SKAT-O is SKAT.
@@ -233,8 +239,21 @@ class ScoreTests:
             if test in by_test and np.isfinite(value):
                 at = d, trait, by_test[test]
                 adjusted = made["neg_log_10_p_value"][at]
-                # Where samples carry several of the columns, these are not independent: the larger p of both.
-                if found.shared > calibrated.SHARED and adjusted < value:
+                # Where samples carry several of the columns, these are not independent, and counts may have other laws: the larger p of both.
+                if (found.shared > calibrated.SHARED or self.outcome == "count") and adjusted < value:
                     continue
                 made["neg_log_10_p_value"][at] = max(value, 0.0)
                 made["method"][at] = METHOD["exact_set"]
+
+
+def _law_of_counts(null: SetNull) -> OutcomeLaw:
+    """Poisson counts, or with more variance negative binomial ones: with the model's alpha, or of the variance that was estimated."""
+    if null.alpha > 0.0:
+        mean = null.weight / (1.0 - null.alpha * null.weight)
+        return OutcomeLaw("negative_binomial", mean, null.alpha, slope=True)
+    dispersion = 1.0 / float(null.scale[0])
+    if not dispersion > 1.0:
+        return OutcomeLaw("poisson", null.weight)
+    seen = null.weight > 0.0
+    alpha = np.divide(dispersion - 1.0, null.weight, out=np.zeros(null.width), where=seen)
+    return OutcomeLaw("negative_binomial", null.weight, alpha)
