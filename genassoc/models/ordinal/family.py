@@ -99,18 +99,21 @@ class NullOrdinal(Family):
 
     def set_null(self, trait: int) -> SetNull:
         """Scores and weights, thresholds and covariates taken away by their expected information."""
-        residual, weight, AQ = self.residual, self.weight, self.AQ
+        residual, weight, AQ, strata = self.residual, self.weight, self.AQ, None
         if self.failure is None:
 
             def derivatives(parameters: Float64Array) -> tuple[Float64Array, Float64Array]:
                 at = _Information.of(self.X, self.levels, parameters)
                 return at.gradient, at.J
 
-            at = _Information.of(self.X, self.levels, polished(self.parameters, derivatives))
+            best = polished(self.parameters, derivatives)
+            at = _Information.of(self.X, self.levels, best)
             residual, weight, AQ = (np.zeros_like(wide) for wide in (residual, weight, AQ))
             residual[self.columns], weight[self.columns] = at.residual, at.weight
             AQ[self.columns] = np.linalg.solve(np.linalg.cholesky(at.J), at.cross.T).T
-        return SetNull.of((trait,), self.columns, AQ, residual[:, None], weight, failure=self.failure)
+            strata = np.zeros((1, weight.size))
+            strata[0, self.columns] = self.X[:, 1:] @ best[self.levels.M :] + self.offset
+        return SetNull.of((trait,), self.columns, AQ, residual[:, None], weight, failure=self.failure, strata=strata)
 
     def fit(self, task: Task, asked: Asked) -> Fits:
         """Fit some rows on their unpacked calls."""

@@ -593,5 +593,5 @@ class WeightedNull(Family):
                 part[self.columns] = values
         return SetNull.of(
             (trait,), self.columns, wide[2], wide[0][:, None], wide[1], scale=np.array([1.0 / dispersion]),
-            events=self.samples.events, failure=self.failure,
+            events=self.samples.events, failure=self.failure, strata=wide[1][None],
         )  # fmt: skip

@@ -53,6 +53,8 @@ class SetNull:
         The risk sets of a Cox model.
     failure : str or None
         The code of all rows of the traits, where they have no null model: the arrays are zero then.
+    strata : float64 array (T_p, N) or None
+        What the law of a sample's residual depends on, of each trait: samples that are near in it have drawn from the same law. None where all have.
     """
 
     traits: tuple[int, ...]
@@ -66,6 +68,7 @@ class SetNull:
     events: Int64Array
     hazards: RiskCells | None
     failure: str | None
+    strata: Float64Array | None = None
 
     @classmethod
     def of(
@@ -81,6 +84,7 @@ class SetNull:
         events: Int64Array | None = None,
         hazards: RiskCells | None = None,
         failure: str | None = None,
+        strata: Float64Array | None = None,
     ) -> "SetNull":
         """Of cross (N, C), residuals (N, T_p) and weights (N,)."""
         none = np.zeros(0, np.int64)
@@ -96,6 +100,7 @@ class SetNull:
             events=none if events is None else events,
             hazards=hazards,
             failure=failure,
+            strata=strata,
         )
 
     @property

@@ -21,6 +21,7 @@ SET_METHODS: tuple[str | None, ...] = (
     "bound",
     "exact_set",
     "adjusted",
+    "residual_set",
 )
 SET_CODES: tuple[str | None, ...] = (*CODES, "no_variants")
 METHOD = {name: number for number, name in enumerate(SET_METHODS)}
