@@ -14,8 +14,7 @@ from genassoc.shapes import Float64Array
 MOST_CELLS = 1024
 NEGLIGIBLE = 1e-30  # of either end, which is kept at the last cell: no p below `LEAST` is given
 LEAST = 1e-25
-_BEND = 0.1  # of the cells of `LatticeLaw.points`: 0.3 standard deviations in the middle, and a tenth of the distance far out
-_WIDE = 3.0
+_WIDE = 3.0  # standard deviations from the middle, up to which the points of `LatticeLaw.points` are as dense as in the middle
 
 
 @dataclass(frozen=True)
@@ -47,11 +46,10 @@ class LatticeLaw:
 
     def times(self, eighths: int) -> "LatticeLaw":
         """The law of the sum times so many eighths."""
-        if eighths % 8 == 0 and (eighths // 8) & (eighths // 8 - 1) == 0:  # a power of two
-            return LatticeLaw(self.power + (eighths // 8).bit_length() - 1, self.first, self.chance)
-        chance = np.zeros((self.chance.size - 1) * eighths + 1)
-        chance[::eighths] = self.chance
-        return LatticeLaw(self.power - 3, self.first * eighths, chance).short()
+        stride, power = (eighths // 8, self.power) if eighths % 8 == 0 else (eighths, self.power - 3)
+        chance = np.zeros((self.chance.size - 1) * stride + 1)
+        chance[::stride] = self.chance
+        return LatticeLaw(power, self.first * stride, chance).short()
 
     def coarser(self) -> "LatticeLaw":
         """The same law on a lattice of twice the step."""
@@ -91,16 +89,18 @@ class LatticeLaw:
         """What the cells stand for, (m,)."""
         return np.asarray((self.first + np.arange(self.chance.size)) * (unit * 2.0**self.power))
 
-    def points(self, unit: float) -> tuple[Float64Array, Float64Array, Float64Array]:
-        """The law in some dozens of points: means of x and of x^2, ascending, and their chances (k,)."""
+    def points(self, unit: float, least: float) -> tuple[Float64Array, Float64Array, Float64Array]:
+        """The law less its mean in fewer points: means of x and of x^2, ascending, and their chances (k,).
+
+        They are ``least`` standard deviations apart in the middle, and farther out; 0 keeps all cells.
+        """
         x = self.values(unit)
         x = x - float(self.chance @ x)
         deviation = float(np.sqrt(self.chance @ (x * x)))
-        cell = (
-            np.rint(np.arcsinh(x / (_WIDE * deviation)) / _BEND).astype(np.int64)
-            if deviation > 0.0
-            else 0 * x.astype(np.int64)
-        )
+        if not least * deviation > 0.0:
+            there = self.chance > 0.0
+            return x[there], x[there] ** 2, self.chance[there]
+        cell = np.rint(np.arcsinh(x / (_WIDE * deviation)) * (_WIDE / least)).astype(np.int64)
         cell -= cell[0]
         chance = np.bincount(cell, self.chance)
         there = chance > 0.0

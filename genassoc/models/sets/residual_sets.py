@@ -33,6 +33,8 @@ from genassoc.stats.lattice_law import LEAST, LatticeLaw
 STRATA, OF_STRATUM = 5, 400  # strata at most, samples of each at least
 CELLS = 16  # a standard deviation of the residuals
 LONGEST = 4000  # cells of one residual's law at most, of one that is a thousand standard deviations out
+# Standard deviations between the points of S and Q together, a column, and at least: so all columns' points are some 400.
+JOINT_STEP, LEAST_STEP = 0.04, 0.08
 MOST_CARRIERS = 100_000  # of a column; with more, whatever the residuals, a sum is normal
 # By how much the logarithm of a tail may exceed a normal's, so many standard deviations out (p of 1e-3 and of 1e-5).
 CLOSE = ((3.3, 0.05), (4.4, 0.15))
@@ -167,7 +169,7 @@ def residual_tests(
     w1: list[float] = []
     w2: list[float] = []
     variance: list[float] = []
-    parts: list[tuple[Float64Array, Float64Array, Float64Array]] = []
+    of_unit: list[LatticeLaw] = []
     of_column = np.zeros(weights.size, np.int64)
     for j, w in enumerate(weights.tolist()):
         own = slice(int(columns.offsets[j]), int(columns.offsets[j + 1]))
@@ -177,8 +179,8 @@ def residual_tests(
             law = laws.of_column(samples, doses)
             if law is None:
                 return nothing
-            unit_of[key] = len(parts)
-            parts.append(law.points(laws.unit))
+            unit_of[key] = len(of_unit)
+            of_unit.append(law)
             variance.append(float((doses * doses) @ information[samples]))
             w1.append(0.0)
             w2.append(0.0)
@@ -190,14 +192,33 @@ def residual_tests(
     spread, alone = float(wanted.sum()), float((by_unit**2 * independent).sum())
     if not spread > 0.0 or not alone > 0.0:
         return nothing
-    first = np.concatenate([[0], np.cumsum([part[0].size for part in parts])]).astype(np.int64)
-    u = np.concatenate([a * part[0] for a, part in zip(w1, parts)])
-    u2 = np.concatenate([a * part[1] for a, part in zip(w2, parts)])
-    chance = np.concatenate([part[2] for part in parts])
     S, Q = abs(float(weights @ U)), float(((weights * U) ** 2).sum())
+    # Outcomes that tie with the observed one are split among cells around it: half a cell inwards they are counted.
+    half = 0.5 * laws.unit * 2.0 ** np.array([law.power for law in of_unit], np.float64)
+    S = max(S - float(np.sqrt(((by_unit * half) ** 2).sum())), 0.0)
+    Q = float(((weights * np.maximum(np.abs(U) - half[of_column], 0.0)) ** 2).sum())
     eigenvalues = np.asarray(np.linalg.eigvalsh(wanted), dtype=np.float64)
     s = min(S, S * math.sqrt(alone / spread))
     q = min(Q, equal_quantile(Q, eigenvalues, squares * independent))
-    tails = set_tails(first, (u, u2, chance), s, q, RHO if skat_o else RHO[:0], SIZES, JOINT_BELOW, 1.0)
-    p_q, p_s, p_o = (-math.log10(min(max(p, LEAST), 1.0)) if not math.isnan(p) else math.nan for p in tails)
-    return RareTests(p_q, p_o, p_s, "residual_set", shared=share_of_several(columns, of_column))
+    scales = list(zip(w1, w2))
+    p_q, p_s, _ = set_tails(*_points(of_unit, scales, laws.unit, 0.0), s, q, RHO[:0], SIZES, JOINT_BELOW, 1.0)
+    p_o = p_q if len(of_unit) == 1 else math.nan
+    if skat_o and len(of_unit) > 1:
+        if min(p_q, p_s) > JOINT_BELOW:
+            p_o = 1.0 - (1.0 - min(p_q, p_s)) ** 2
+        else:
+            points = _points(of_unit, scales, laws.unit, max(len(of_unit) * JOINT_STEP, LEAST_STEP))
+            p_o = max(set_tails(*points, s, q, RHO, SIZES, 1.0, 1.0)[2], min(p_q, p_s))
+    found = (-math.log10(min(max(p, LEAST), 1.0)) if not math.isnan(p) else math.nan for p in (p_q, p_o, p_s))
+    return RareTests(*found, "residual_set", shared=share_of_several(columns, of_column))
+
+
+def _points(
+    laws: list[LatticeLaw], scales: list[tuple[float, float]], unit: float, least: float
+) -> tuple[Int64Array, tuple[Float64Array, Float64Array, Float64Array]]:
+    """The points of all units, as `set_tails` takes them; ``scales``: sums of their weights and of the squares of these."""
+    parts = [law.points(unit, least) for law in laws]
+    first = np.concatenate([[0], np.cumsum([part[0].size for part in parts])]).astype(np.int64)
+    u = np.concatenate([a * part[0] for (a, _), part in zip(scales, parts)])
+    u2 = np.concatenate([b * part[1] for (_, b), part in zip(scales, parts)])
+    return first, (u, u2, np.concatenate([part[2] for part in parts]))
