@@ -102,7 +102,7 @@ class LatticeLaw:
             return x[there], x[there] ** 2, self.chance[there]
         cell = np.rint(np.arcsinh(x / (_WIDE * deviation)) * (_WIDE / least)).astype(np.int64)
         cell -= cell[0]
-        chance = np.bincount(cell, self.chance)
+        chance: Float64Array = np.asarray(np.bincount(cell, self.chance), dtype=np.float64)
         there = chance > 0.0
         mean, square = (np.bincount(cell, self.chance * power)[there] / chance[there] for power in (x, x * x))
         return mean, square, chance[there]

@@ -209,8 +209,10 @@ def residual_tests(
         else:
             points = _points(of_unit, scales, laws.unit, max(len(of_unit) * JOINT_STEP, LEAST_STEP))
             p_o = max(set_tails(*points, s, q, RHO, SIZES, 1.0, 1.0)[2], min(p_q, p_s))
-    found = (-math.log10(min(max(p, LEAST), 1.0)) if not math.isnan(p) else math.nan for p in (p_q, p_o, p_s))
-    return RareTests(*found, "residual_set", shared=share_of_several(columns, of_column))
+    skat, optimal, burden = (
+        -math.log10(min(max(p, LEAST), 1.0)) if not math.isnan(p) else math.nan for p in (p_q, p_o, p_s)
+    )
+    return RareTests(skat, optimal, burden, "residual_set", shared=share_of_several(columns, of_column))
 
 
 def _points(
