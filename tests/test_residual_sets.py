@@ -1,4 +1,4 @@
-"""Set tests by the law of the residuals: against every outcome listed, against permutation, and from end to end where tails are heavy."""
+"""Set tests by the law of the residuals: against every outcome listed, against draws, and from end to end where tails are heavy."""
 
 import itertools
 
@@ -11,8 +11,9 @@ from scipy.stats import norm
 
 import genassoc as ga
 from genassoc.models.scan.set_null import SetNull
-from genassoc.models.sets.calibrated import Columns
+from genassoc.models.sets.calibrated import Columns, OutcomeLaw
 from genassoc.models.sets.residual_sets import ResidualLaws, residual_tests
+from genassoc.models.sets.shared_carriers import drawn_tests, outcomes_of
 from genassoc.stats.lattice_law import LatticeLaw
 from genassoc.stats.quadratic_forms import neg_log_10_p_quadratic
 
@@ -81,7 +82,7 @@ def test_tails_are_those_of_every_draw_listed():
         assert np.sum(p_o <= level) / Q.size <= level * 1.05
 
 
-def test_heavy_tails_have_the_p_of_permutation():
+def test_heavy_tails_have_the_p_of_draws():
     """Where the mixture of chi-squared variables is too small by a factor of five and more."""
     rng = np.random.default_rng(2)
     n, sizes = 3000, (12, 15, 20, 40)
@@ -91,7 +92,7 @@ def test_heavy_tails_have_the_p_of_permutation():
     columns, V = columns_of([np.sort(one) for one in carriers]), np.diag(np.array(sizes, float))
     laws = ResidualLaws.of(null_of(residual), 0)
     assert laws.are_needed(np.array(sizes))
-    drawn = rng.permuted(np.tile(residual, (20_000, 1)), axis=1)[:, : sum(sizes)]
+    drawn = rng.choice(residual, (20_000, sum(sizes)))
     U = np.stack([part.sum(axis=1) for part in np.split(drawn, np.cumsum(sizes)[:-1], axis=1)], axis=1)
     Q = (U**2).sum(axis=1)
     k = int(np.argsort(Q)[-40])  # p of 0.002
@@ -148,3 +149,33 @@ def test_rows_say_that_they_have_the_law_of_the_residuals(tmp_path):
     assert np.all(p < q)
     of_skat = [one.filter(pl.col("test") == "skat")["statistic"].to_numpy() for one in (by_law, normal)]
     np.testing.assert_allclose(*of_skat, rtol=1e-12)  # Q is Q, whatever its law
+
+
+def test_columns_with_carriers_in_common_have_the_p_of_drawn_outcomes():
+    """Against every outcome of seven carriers listed; who is drawn are the carriers, each with its own chance."""
+    chance = np.array([0.05, 0.1, 0.02, 0.2, 0.1, 0.04, 0.3])
+    carriers, weights = [[0, 1, 2, 3], [2, 3, 4], [3, 5, 6]], np.array([1.0, 2.0, 1.5])
+    columns, law = columns_of(carriers), OutcomeLaw("bernoulli", chance)
+    D = np.zeros((7, 3))
+    for j, one in enumerate(carriers):
+        D[one, j] = 1.0
+    outcomes = np.array(list(itertools.product([0.0, 1.0], repeat=7)))
+    weight = np.prod(np.where(outcomes == 1.0, chance, 1.0 - chance), axis=1)
+    U = (outcomes - chance) @ D
+    Q = np.square(U * weights).sum(axis=1)
+    variance = chance * (1.0 - chance)
+    V = (D.T * variance) @ D
+    for k in np.argsort(Q)[[90, 110, 120]]:
+        exact = weight[Q[k] * (1 - 1e-9) <= Q].sum()
+        found = drawn_tests(U[k], V, weights, columns, outcomes_of(law), variance)
+        error = np.sqrt(exact / 100_000)  # of 100,000 draws
+        assert 10.0**-found.skat == pytest.approx(exact, abs=4 * error + 1e-5)
+    assert np.isnan(drawn_tests(100.0 * U[-1], V, weights, columns, outcomes_of(law), variance).skat)
+    # SKAT-O exceeds no level, beyond four standard errors of the draws.
+    S = np.abs((U * weights).sum(axis=1))
+    extreme = np.flatnonzero((np.sort(Q)[-25] <= Q) | (np.sort(S)[-25] <= S))
+    p_o = np.array(
+        [10.0 ** -drawn_tests(U[k], V, weights, columns, outcomes_of(law), variance).skat_o for k in extreme]
+    )
+    for level in (0.003, 0.001, 0.0003):
+        assert weight[extreme][p_o <= level].sum() <= level + 4 * np.sqrt(level / 100_000)

@@ -27,6 +27,7 @@ from genassoc.models.sets.calibrated import (
     equal_quantile,
     share_of_several,
 )
+from genassoc.models.sets.shared_carriers import Draw
 from genassoc.shapes import Float64Array, Int64Array
 from genassoc.stats.lattice_law import LEAST, LatticeLaw
 
@@ -97,6 +98,21 @@ class ResidualLaws:
                 known = known.plus(self.one[stratum])
             self._sums[stratum, count] = known
         return known
+
+    def draws(self, null: SetNull, t: int) -> Draw:
+        """Draws of the residuals of some samples of a null's t-th trait, each from its own stratum."""
+        r, of_sample = null.residual[t, null.columns], self.stratum[null.columns]
+        size = math.sqrt(r.size / max(r.size - null.n_cross, 1))
+        pools = [size * (r[of_sample == k] - r[of_sample == k].mean()) for k in range(len(self.one))]
+
+        def draw(rng: np.random.Generator, n: int, who: Int64Array) -> Float64Array:
+            drawn = np.empty((n, who.size))
+            for k, pool in enumerate(pools):
+                ours = np.flatnonzero(self.stratum[who] == k)
+                drawn[:, ours] = pool[rng.integers(0, pool.size, (n, ours.size))]
+            return drawn
+
+        return draw
 
     def of_column(self, samples: Int64Array, doses: Float64Array) -> LatticeLaw | None:
         """The law of a column's score; None where nobody has a dose."""

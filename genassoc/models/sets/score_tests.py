@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from genassoc.models.sets.calibrated import OutcomeLaw, RareTests
 from genassoc.models.sets.columns import CODE, METHOD, Markers, empty_rows
 from genassoc.models.sets.residual_sets import ResidualLaws, residual_tests
 from genassoc.models.sets.scores import Carriers, SetScores, carriers_of_any, set_scores
+from genassoc.models.sets.shared_carriers import Draw, drawn_tests, outcomes_of
 from genassoc.models.sets.tests import skat, skat_o
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
 from genassoc.stats.cauchy import acat
@@ -21,6 +22,7 @@ N_TOP = 3
 SCREENED = (
     1.0  # -log10 p of normal scores below which many expected events let it stand, as where a scan corrects nothing
 )
+DRAWN = 2.0  # -log10 p from which columns with carriers in common are checked by drawn outcomes
 FEW_EXPECTED = 10.0  # events among the carriers of a column: with fewer, exact laws whatever the p
 LAWS = {"binary": "bernoulli", "survival": "hazard"}  # of outcomes, by what a model's traits are
 
@@ -227,10 +229,17 @@ class ScoreTests:
                     scores.U[i], scores.scale[i] * scores.V, self.markers.weights[d], columns, laws.outcome,
                     skat_o="skato" in by_test,
                 )  # fmt: skip
+            draw = None if laws.outcome is None else outcomes_of(laws.outcome)
             if found is None or math.isnan(found.skat):
-                found = self._by_residuals(laws, i, columns, d, scores, "skato" in by_test)
-            if found is not None:
-                self._put(found, (d, trait), by_test, made)
+                found, draw = self._by_residuals(laws, i, columns, d, scores, "skato" in by_test), laws.drawn(i)
+            if found is None:
+                continue
+            self._put(found, (d, trait), by_test, made)
+            least = max(p[trait, by_test[test]] for test in wanted)
+            if found.shared > calibrated.SHARED and least > DRAWN and draw is not None:
+                scale = 1.0 if laws.outcome is not None else float(scores.scale[i])
+                drawn = drawn_tests(scores.U[i] / scale, scores.V, self.markers.weights[d], columns, draw, null.weight)
+                self._put(replace(found, skat=drawn.skat, skat_o=drawn.skat_o), (d, trait), by_test, made)
 
     def _by_residuals(
         self, laws: "Laws", i: int, columns: calibrated.Columns, d: int, scores: SetScores, skat_o: bool
@@ -288,3 +297,8 @@ class Laws:
         if i not in self.made:
             self.made[i] = ResidualLaws.of(self.null, i)
         return self.made[i]
+
+    def drawn(self, i: int) -> Draw | None:
+        """Draws of the residuals of the null's i-th trait."""
+        laws = self.residuals(i)
+        return None if laws is None else laws.draws(self.null, i)
