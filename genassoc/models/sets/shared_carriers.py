@@ -72,7 +72,8 @@ def drawn_tests(
     # Covariates act through V: an observed value moves inwards by what they leave out.
     ours, theirs = (weights[:, None] * V) * weights, (D.T * variance[who]) @ D
     q, s2 = float(np.square(weights * U).sum()), float((weights @ U) ** 2)
-    q = min(q, equal_quantile(q, np.linalg.eigvalsh(ours), np.linalg.eigvalsh(theirs))) * (1.0 - TIES)
+    of, to = (np.asarray(np.linalg.eigvalsh(one), dtype=np.float64) for one in (ours, theirs))
+    q = min(q, equal_quantile(q, of, to)) * (1.0 - TIES)
     s2 = s2 * min(1.0, float(theirs.sum()) / max(float(ours.sum()), 1e-300)) * (1.0 - TIES)
     least, observed = np.full(Q.size, np.inf), math.inf
     for rho in RHO:
