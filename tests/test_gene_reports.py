@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 import genassoc as ga
-from genassoc.errors import GenassocError, OutputError
+from genassoc.errors import GenassocError, InputError, OutputError
 from genassoc.formats.score_statistics.tables import open_scores
 from genassoc.plots.genes import gene_rows
 from genassoc.plots.lollipop import spread
@@ -75,9 +75,38 @@ def test_scores_are_the_same_bytes_and_are_kept(genes, tmp_path):
     assert open_scores(again).sets.height == 6
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("n", -1, "n is absent"),
+        ("n_events", 2**40, "n_events is below 0 or above n"),
+        ("allele_number", None, "allele_number is absent"),
+        ("allele_count", float("nan"), "allele_count is absent"),
+        ("n_carriers", 2**62, "n_carriers is below 0"),
+        ("n_event_carriers", -1, "n_event_carriers is below 0"),
+        ("other_allele", None, "an allele is absent"),
+    ],
+)
+def test_counts_of_a_file_of_scores_are_not_trusted(genes, tmp_path, column, value, words):
+    table = pl.read_parquet(genes[0] / "disease.scores.parquet")
+    one = pl.when(pl.int_range(pl.len()) == 3).then(pl.lit(value, table.schema[column])).otherwise(column)
+    table.with_columns(one.alias(column)).write_parquet(tmp_path / "s.parquet")
+    with pytest.raises(InputError, match=words):
+        open_scores(tmp_path / "s.parquet")
+
+
+def test_a_cohort_does_not_count_twice(genes, tmp_path):
+    path = genes[0] / "disease.scores.parquet"
+    (tmp_path / "copy.parquet").write_bytes(path.read_bytes())
+    with pytest.raises(InputError, match="A and B are the same file"):
+        ga.meta_sets({"A": path, "B": path})
+    with pytest.raises(InputError, match="has the very content of"):
+        ga.meta_sets({"A": path, "B": tmp_path / "copy.parquet"})
+
+
 @pytest.mark.parametrize("trait", ["biomarker", "disease"])
 def test_a_gene_explained(genes, trait, tmp_path):
-    _, _, _, _, results = genes
+    _, _, _, sets, results = genes
     rows = results[trait].table.filter(pl.col("method").is_in(["inversion"]) & (pl.col("test") == "skat"))
     row = rows.row(0, named=True)
     explained = ga.explain(results[trait], row["set_id"], mask=row["mask"], max_maf=row["max_maf"])
@@ -92,7 +121,45 @@ def test_a_gene_explained(genes, trait, tmp_path):
         assert (counts[:, 0] == counts[:, 1] + counts[:, 2]).all() and explained.n_cases == 300
     names = [path.name for path in explained.write(tmp_path)]
     assert len(names) == 5 and names[-1].endswith(".png") and (tmp_path / names[-1]).stat().st_size > 10_000
-    assert "SKAT" in explained.text
+    assert "SKAT" in explained.text and "In the results the smallest p is of" in explained.text
+    fewer = sets.with_masks({row["mask"]: sets.masks[row["mask"]]})
+    other = ga.explain(results[trait], row["set_id"], mask=row["mask"], max_maf=row["max_maf"], sets=fewer)
+    assert "these are not the sets of the run" in other.text
+
+
+def test_a_gene_with_weights_of_a_column_and_a_trait_that_not_all_have(genes, tmp_path):
+    """Bins and weights go by the whole cohort, and weights of a column are those of the run."""
+    folder, paths, _, sets, _ = genes
+    table = pl.read_csv(paths["phenotypes"], separator="\t", infer_schema_length=None)
+    some = pl.when(pl.int_range(pl.len()) % 3 > 0).then("biomarker").alias("biomarker")
+    table.with_columns(some).write_csv(tmp_path / "some.tsv", separator="\t", null_value="NA")
+    cohort = ga.Cohort.align(folder / "c.zarr", tmp_path / "some.tsv")
+    named = sets.table.with_columns(
+        pl.col("set_id", "annotation").cast(pl.String), CADD=pl.int_range(pl.len()) % 7 * 1.0
+    )
+    weighted = ga.read_sets(named, masks=sets.masks)
+    results = ga.associate_sets(
+        cohort,
+        ga.Linear(["biomarker"], ["age", "sex"]),
+        weighted,
+        weights="CADD",
+        calibrated=False,
+        relatedness=False,
+        **OPTIONS,
+    )
+    for row in (
+        results.table.filter(pl.col("method") == "inversion", pl.col("test") == "skat").head(4).iter_rows(named=True)
+    ):
+        found = ga.explain(results, row["set_id"], mask=row["mask"], max_maf=row["max_maf"])
+        assert not any("not the sets of the run" in note for note in found.notes)
+        assert found.variants["weight"].is_in([0.0, 1, 2, 3, 4, 5, 6]).all()
+        tests = found.tests.filter(pl.col("test").is_in(["skat", "skato"]) | (pl.col("kind") == "fitted")).drop_nulls(
+            "in_results"
+        )
+        # genotypes of a burden are held in 2**-16 steps of their range
+        np.testing.assert_allclose(tests["neg_log_10_p_value"], tests["in_results"], rtol=1e-4)
+    with pytest.raises(GenassocError, match="no weights called 'CADD'"):
+        ga.explain(results, row["set_id"], sets=sets)
 
 
 def test_leave_one_out_is_the_test_of_the_rest(genes):

@@ -386,7 +386,16 @@ def test_the_command(files, reference, tmp_path, genassoc):
     assert "every mask, bin of frequency and trait counted" in said and "best: " in said
     code, _, told = genassoc("sets", files.store, files.phenotypes, "--sets", files.sets, "--model", "linear", "--trait", "biomarker",
                              "--tests", "vote", "--out", tmp_path / "y.parquet")  # fmt: skip
-    assert code == 1 and "tests are burden, skat" in told
+    assert code == 2 and "tests are burden, skat" in told
+    code, _, told = genassoc("sets", files.store, files.phenotypes, "--sets", files.sets, "--model", "linear", "--trait", "biomarker",
+                             "--tests", "", "--out", tmp_path / "y.parquet")  # fmt: skip
+    assert code == 2 and "it is empty" in told
+
+
+def test_an_interrupted_command_says_that_it_carries_on():
+    from genassoc.cli.exits import _afterwards
+
+    assert "carries on" in _afterwards(["sets"]) and "begins anew" in _afterwards(["meta"])
 
 
 def test_choices_have_synonyms_and_refuse_others():

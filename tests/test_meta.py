@@ -90,6 +90,42 @@ def test_raremetalworkers_own_lines(tmp_path):
     assert one.variants["n_carriers"].to_list() == [0, 6, 14]
 
 
+RVT_SCORE = """CHROM\tPOS\tREF\tALT\tN_INFORMATIVE\tAF\tINFORMATIVE_ALT_AC\tCALL_RATE\tHWE_PVALUE\tN_REF\tN_HET\tN_ALT\tU_STAT\tSQRT_V_STAT
+9\t110\tG\tA\t432\t0.0278:0.05:0.0255\t24\t1\t1:1:1\t408:36:372\t24:4:20\t0:0:0\t1.6\t1.5
+9\t120\tA\tG\t432\t0.0324:0.0375:0.0319\t28\t1\t1:1:1\t404:37:367\t28:3:25\t0:0:0\t0.4\t1.6
+"""
+RVT_COV = """CHROM\tSTART_POS\tEND_POS\tNUM_MARKER\tMARKER_POS\tCOV
+9\t110\t120\t2\t110,120\t0.0052,0.0001:0.1,0.1:0.5
+9\t120\t120\t1\t120\t0.0059:0.1,0.1:0.5
+"""
+
+
+def test_cases_of_rvtests_text_gate_p(tmp_path):
+    """A binary trait says how many cases there are, so that too few of them have a code; where it does not it is refused."""
+    score = tmp_path / "S.MetaScore.assoc"
+    (tmp_path / "S.MetaCov.assoc").write_text(RVT_COV)
+    sets = ga.read_sets(pl.DataFrame({"set_id": ["G", "G"], "variant": ["9_110_G_A", "9_120_A_G"]}))
+    score.write_text(RVT_SCORE)
+    text = read_raremetal(score)
+    assert text.variants.select("n_events", "n_event_carriers").rows() == [(40, 4), (40, 3)]
+    rows = ga.meta_sets([score], sets, max_maf=0.05).table
+    assert rows["n_events"].unique().to_list() == [40]
+    assert rows["code"].unique().to_list() == ["few_events"]  # 52 carriers expect 4.8 cases
+    without = (
+        RVT_SCORE.replace("408:36:372", "408")
+        .replace("24:4:20", "24")
+        .replace("404:37:367", "404")
+        .replace("28:3:25", "28")
+    )
+    for faulty in (without.replace("\t0:0:0\t", "\t0\t"), RVT_SCORE.replace("24:4:20", "24")):
+        score.write_text(faulty)
+        with pytest.raises(InputError, match="do not say how many cases"):
+            ga.meta_sets([score], sets)
+    score.write_text(RVT_SCORE.replace("24:4:20", "24:40:20"))
+    with pytest.raises(InputError, match="more cases than samples"):
+        ga.meta_sets([score], sets)
+
+
 @pytest.mark.parametrize(
     ("score", "cov", "words"),
     [
@@ -249,7 +285,7 @@ def test_text_and_own_files_together(tmp_path):
     expected, found = ga.meta_sets(own, **PLAIN), ga.meta_sets([own[0], score], **PLAIN)
     for test in ("burden", "skat"):
         assert of(found, test)["statistic"] == pytest.approx(of(expected, test)["statistic"], rel=SAME)
-    assert any("does not say how many are cases" in line for line in found.notes)
+    assert any("taken for that of a quantitative trait" in line for line in found.notes)
 
 
 def test_few_events_have_no_normal_p(tmp_path):

@@ -49,7 +49,18 @@ def show_warning(message: Warning | str, category: type[Warning], filename: str,
 
 def _afterwards(command: list[str]) -> str:
     """What an interrupted command leaves behind."""
-    if command and command[0] in ("convert", "run", "assoc", "part", "demo", "prune", "pca", "kinship", "step1"):
+    if command and command[0] in (
+        "convert",
+        "run",
+        "assoc",
+        "sets",
+        "part",
+        "demo",
+        "prune",
+        "pca",
+        "kinship",
+        "step1",
+    ):
         return "what was finished is kept, and the same command carries on from there"
     return "nothing unfinished is left behind; the same command begins anew"
 

@@ -48,6 +48,7 @@ def meta(
     ] = "monomorphic",
 ) -> None:
     """Gene tests of several cohorts together, from score statistics and covariances: no genotypes leave a cohort."""
+    from genassoc.models.sets.choices import SetChoices
     from genassoc.verbs import meta_analysis as verb
 
     named = [part.partition("=") if "=" in part and not Path(part).exists() else ("", "", part) for part in files]
@@ -59,6 +60,10 @@ def meta(
         raise click.BadParameter(f"--absent is {verb.MONOMORPHIC} or {verb.UNKNOWN}, not {absent}")
     if (anno or masks) and sets is None:
         raise click.UsageError("--anno and --masks are of --sets: name the sets too")
+    try:
+        SetChoices(tests=tests, weights=weights, max_maf=max_maf, collapse_below=collapse_below)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
     result = verb.meta_to_file(
         paths if given else list(paths.values()), out, sets=sets, annotations=anno, masks=masks, trait=trait, tests=tests,
         weights=weights, max_maf=max_maf, collapse_below=collapse_below, absent=absent,

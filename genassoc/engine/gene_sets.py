@@ -13,10 +13,10 @@ from genassoc.data.result_table import SET_SCHEMA
 from genassoc.engine.job import MISSING_CALLS, Counts, TaskOutput
 from genassoc.engine.plan import Task
 from genassoc.engine.sets import WholeSets
+from genassoc.models.base import CODES, METHODS
 from genassoc.models.scan.genome import ScanState
 from genassoc.models.sets.analysis import SetRows, SetTests
 from genassoc.models.sets.choices import SetChoices
-from genassoc.models.sets.columns import SET_CODES, SET_METHODS
 from genassoc.shapes import Int64Array
 
 _NUMBER = "\0set"  # a column that no table has
@@ -107,8 +107,8 @@ class GeneSetJob(WholeSets[ScanState]):
             "test": _texts(pl.Series(rows.tests), columns["test"]),
             "left_out": _texts(ids, columns["left_out"]),
             "n_carriers_controls": _counted(np.where(columns["n_carriers_cases"] < 0, -1, columns["n_carriers"] - columns["n_carriers_cases"])),
-            "method": _texts(pl.Series(SET_METHODS, dtype=pl.String), columns["method"]),
-            "code": _texts(pl.Series(SET_CODES, dtype=pl.String), columns["code"]),
+            "method": _texts(pl.Series(METHODS, dtype=pl.String), columns["method"]),
+            "code": _texts(pl.Series(CODES, dtype=pl.String), columns["code"]),
             "top_variants": top.select(pl.concat_str(pl.all(), separator=", ", ignore_nulls=True)).to_series().replace("", None),
         }  # fmt: skip
         for name in ("n_variants", "n", "n_carriers", "n_carriers_cases"):

@@ -68,7 +68,7 @@ class WholeSets(AssociationJob[State]):
         start, stop = int(numbers[0]), int(numbers[-1]) + 1
         at = numbers - start
         if not self.cohort.selected_without_genotypes(start, stop)[at].any():
-            return None, numbers[:0], Counts(numbers.size, 0, 0, {"left out by the selection": numbers.size})
+            return None, numbers[:0], Counts(numbers.size, 0, 0, {"the selection": numbers.size})
         calls = self.cohort.read(start, stop, dosages=True)
         keep, dropped = self.cohort.select_variants(start, stop, calls)
         reasons: dict[str, int] = {}

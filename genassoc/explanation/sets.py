@@ -1,8 +1,9 @@
 """One set of variants (a gene) explained: every test side by side, the variants, who carries them."""
 
 import html
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,9 @@ from genassoc.data.sets.matched import MatchedSets, match_sets
 from genassoc.data.sets.variant_sets import VariantSets
 from genassoc.errors import GenassocError, InputError, printable
 from genassoc.explanation.rebuilt import choices_of, cohort_of
-from genassoc.models.sets.choices import SetChoices
+from genassoc.kernels.genotypes.counts import mask_words
+from genassoc.models.sets.burden import CohortCounts
+from genassoc.models.sets.choices import ChosenSets, SetChoices
 from genassoc.models.sets.columns import weight_of
 from genassoc.refit.row_data import RowSource
 from genassoc.refit.set_tests import FAMILIES, DenseSet
@@ -73,11 +76,15 @@ class SetExplanation:
         carriers = self.variants["n_carriers"].sum()
         who = f"{self.n:,} samples" + (f", {self.n_cases:,} of them cases" if self.n_cases >= 0 else "")
         best = self.tests.filter(pl.col("neg_log_10_p_value").is_not_null()).sort("neg_log_10_p_value", descending=True)
+        ran = self.tests.drop_nulls("in_results").sort("in_results", descending=True)
         parts = [f"{self.variants.height} variants with {carriers:,} carriers (each counted once a variant) in {who}."]
+        if ran.height:
+            name, p = ran.select("test", "in_results").row(0)
+            parts.append(f"In the results the smallest p is of {name}: -log10 p = {p:.2f}.")
         if best.height:
             name, kind, p = best.select("test", "kind", "neg_log_10_p_value").row(0)
             parts.append(
-                f"The smallest p is of {name} ({kind}): -log10 p = {p:.2f}; it is the smallest of {best.height} that look at the same data."
+                f"Of the dense tests it is of {name} ({kind}): -log10 p = {p:.2f}, the smallest of {best.height} that look at the same data."
             )
         left = (
             self.variants.select("variant_id", "skat_without")
@@ -177,7 +184,7 @@ def explain_set(
     if gene not in matched.ids:
         raise InputError(f"the sets have no '{gene}'.")
     asked = _set_choices(results)
-    dense, table, weights, maf, cases = _dense(
+    dense, burdens, table, weights, maf, cases = _dense(
         RowSource(cohort, choices),
         cohort,
         matched,
@@ -188,7 +195,14 @@ def explain_set(
         asked=asked,
         family=family,
     )
-    tests = _tests(dense, weights, maf, rows.filter((pl.col("mask") == mask) & (pl.col("max_maf") == max_maf)))
+    tests = _tests(
+        dense,
+        burdens,
+        weights,
+        maf,
+        rows.filter((pl.col("mask") == mask) & (pl.col("max_maf") == max_maf)),
+        asked.burden,
+    )
     beta, error, p = dense.single()
     skat, burden = dense.left_out(weights)
     variants = table.with_columns(
@@ -203,6 +217,16 @@ def explain_set(
         if asked.collapse_below
         else []
     )
+    if asked.calibrated and (tests["neg_log_10_p_value"] - tests["in_results"] > 0.05).any():
+        notes.append(
+            "dense tests stand on the normal law of scores, which finds too much where cases or carriers are few: the p in the results follow exact or "
+            "adjusted laws, and are those to report"
+        )
+    of_run = results.provenance.get("inputs", {}).get("sets", {}).get("digest")
+    if of_run is not None and of_run != matched.digest:
+        notes.append(
+            "these are not the sets of the run: variants, annotations, masks or weights differ from those that its record names"
+        )
     notes += [f"counts of carriers below {least_shown} are not shown"] if least_shown > 1 else []
     return SetExplanation(
         gene=gene, trait=trait, mask=mask, max_maf=max_maf, rows=rows, tests=tests, variants=variants, notes=tuple(notes), n=dense.y.size,
@@ -251,32 +275,40 @@ def _unit(rows: pl.DataFrame, mask: str | None, max_maf: float | None) -> tuple[
 
 def _set_choices(results: Results) -> SetChoices:
     given: Mapping[str, object] = results.provenance.get("parameters", {}).get("sets", {})
-    known = {name: given[name] for name in ("weights", "max_maf", "collapse_below") if name in given}
+    known = {
+        name: given[name] for name in ("weights", "max_maf", "burden", "collapse_below", "calibrated") if name in given
+    }
     return SetChoices(**known)  # type: ignore[arg-type]
 
 
 def _dense(
     source: RowSource, cohort: Cohort, matched: "MatchedSets", *, number: int, trait: str, mask: str, max_maf: float, asked: SetChoices, family: str
-) -> tuple[DenseSet, pl.DataFrame, Float64Array, Float64Array, Float64Array | None]:  # fmt: skip
-    """The matrix of the variants of a mask and bin, and what is told of each."""
+) -> tuple[DenseSet, dict[str, Float64Array], pl.DataFrame, Float64Array, Float64Array, Float64Array | None]:  # fmt: skip
+    """The matrix of the variants of a mask and bin, its burdens, and what is told of each variant."""
     of_mask = next((one for one in matched.masks if one.name == mask), None)
     if of_mask is None:
         raise InputError(f"the sets have no mask '{mask}'.")
     inside = of_mask.of(matched.annotation[number])
     members: Int64Array = matched.members[number][inside]
     annotation = matched.annotation[number][inside]
+    given = ChosenSets(matched, asked).weights
+    weight = None if given is None else given[number][inside]
+    # Bins and weights go by the frequency among all of the cohort's samples, with the trait or not.
+    counts = CohortCounts.of(
+        cohort.block_of(members), cohort.block_columns, mask_words(cohort.block_columns, cohort.block_width)
+    )
     data = [source.row(member, trait, observed_only=False) for member in members]
-    columns, told = [], []
+    columns, filled, told, weights = [], [], [], []
     for k, (member, one) in enumerate(zip(members, data)):
-        copies = one.copies
+        copies, flipped, maf = one.copies, bool(counts.flipped[k]), float(counts.maf[k])
         seen = ~np.isnan(copies)
-        flipped = bool(seen.any() and np.nanmean(copies) > 1.0)
         minor = np.where(seen, 2.0 - copies if flipped else copies, np.nan)
         mac = float(np.nansum(minor))
-        maf = mac / max(1.0, 2.0 * seen.sum())
-        if not 0.0 < maf <= max_maf:
+        if not 0.0 < maf <= max_maf or mac == 0.0:
             continue
-        columns.append(np.where(seen, minor, np.nanmean(minor)))
+        columns.append(np.where(seen, minor, np.nanmean(minor)))  # scores: the mean of the samples with the trait
+        filled.append(np.where(seen, minor, counts.mean[k]))  # burdens: that of the cohort, one column for all traits
+        weights.append(math.nan if weight is None else weight[k])
         row = cohort.store.variants(int(member), int(member) + 1).row(0, named=True)
         carried = seen & (np.nan_to_num(minor) >= 0.5)
         place = f"{row['chromosome']}_{row['base_pair_location']}_{row['other_allele']}_{row['effect_allele']}"
@@ -294,13 +326,20 @@ def _dense(
     maf_of = np.array([entry["maf"] for entry in told], dtype=np.float64)
     offset = first.offset if family != "poisson" else first.offset + np.log(first.exposure)
     dense = DenseSet(family, first.y, first.X, np.column_stack(columns), offset)
-    given = asked.weights != "none" and asked.beta_shape is None
-    weights = np.ones(maf_of.size) if given else weight_of(maf_of, asked)
-    return dense, pl.DataFrame(told), weights, maf_of, first.y == 1 if family == "logistic" else None
+    of_each = weight_of(maf_of, asked) if weight is None else np.array(weights)
+    burdens = replace(dense, G=np.column_stack(filled)).burdens(of_each)
+    return dense, burdens, pl.DataFrame(told), of_each, maf_of, first.y == 1 if family == "logistic" else None
 
 
-def _tests(dense: DenseSet, weights: Float64Array, maf: Float64Array, rows: pl.DataFrame) -> pl.DataFrame:
-    lines = [line for name, column in dense.burdens(weights).items() for line in dense.column_tests(name, column)]
+def _tests(
+    dense: DenseSet,
+    burdens: Mapping[str, Float64Array],
+    weights: Float64Array,
+    maf: Float64Array,
+    rows: pl.DataFrame,
+    burden: str,
+) -> pl.DataFrame:
+    lines = [line for name, column in burdens.items() for line in dense.column_tests(name, column)]
     lines += dense.set_tests(weights, maf)
     known = dict(rows.select("test", "neg_log_10_p_value").iter_rows())
     schema = {
@@ -311,11 +350,10 @@ def _tests(dense: DenseSet, weights: Float64Array, maf: Float64Array, rows: pl.D
         "neg_log_10_p_value": pl.Float64,
     }
     table = pl.DataFrame(lines, schema=schema, orient="row").with_columns(pl.col(pl.Float64).fill_nan(None))
-    burden = "burden, sum"
     return table.with_columns(
         pl.Series(
             "in_results",
-            [known.get("burden" if line.test == burden else line.test) for line in lines],
+            [known.get("burden" if line.test == f"burden, {burden}" else line.test) for line in lines],
             dtype=pl.Float64,
         )
     )

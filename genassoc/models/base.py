@@ -11,6 +11,8 @@ from genassoc.shapes import Array
 METHODS: tuple[str | None, ...] = (
     None, "score", "score_approx", "wald", "lrt", "firth", "firth_approx", "spa", "exact", "t", "f", "t_hc3", "t_hc0",
     "f_hc3", "f_hc0", "wald_hc3", "wald_hc0", "wald_robust", "dosage_law", "lrt_f",
+    # of sets of variants
+    "inversion", "kuonen", "liu", "cauchy", "bound", "exact_set", "adjusted", "residual_set",
 )  # fmt: skip
 CODES: tuple[str | None, ...] = (
     None,
@@ -40,6 +42,7 @@ CODES: tuple[str | None, ...] = (
     "heavy_tails",
     "overdispersed",
     "approximate_genotypes",
+    "no_variants",
 )
 METHOD = {name: number for number, name in enumerate(METHODS)}
 CODE = {name: number for number, name in enumerate(CODES)}

@@ -1,6 +1,6 @@
 """The variants of a gene: where they are, what they are, and who carries them."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -63,7 +63,7 @@ def lollipop(
     words = table["annotation"].fill_null("no annotation").to_list()
     for k, word in enumerate(sorted(set(words), key=lambda word: (-words.count(word), word))):
         mine = np.array([one == word for one in words])
-        style = {
+        style: dict[str, Any] = {
             "linestyle": "none",
             "marker": _MARKERS[k % len(_MARKERS)],
             "color": DISTINCT[k % len(DISTINCT)],

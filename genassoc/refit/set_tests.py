@@ -66,7 +66,7 @@ class DenseSet:
         """
         X = self.X if more is None else np.column_stack([self.X, more])
         if self.family == "linear":
-            b = np.linalg.lstsq(X, self.y - self.offset, rcond=None)[0]
+            b = np.asarray(np.linalg.lstsq(X, self.y - self.offset, rcond=None)[0], np.float64)
             mean = X @ b + self.offset
             rss = float(np.square(self.y - mean).sum())
             return Fit(b, -0.5 * self.y.size * float(np.log(rss / self.y.size)), mean, np.ones(self.y.size))

@@ -379,7 +379,7 @@ def problems_of(content: Mapping[str, Any]) -> list[str]:
     return problems + _dialect_problems(content.get("output")) + _of_sets(content)
 
 
-def _of_sets(content: Mapping[str, Any]) -> list[str]:
+def _of_sets(content: Mapping[str, object]) -> list[str]:
     """What ``[sets]`` does not go together with."""
     output = content.get("output")
     dialect = output.get("dialect") if isinstance(output, Mapping) else None

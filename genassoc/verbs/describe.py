@@ -226,7 +226,9 @@ def set_lines(results: SetResults) -> list[str]:
     by_test = counted.group_by("test", maintain_order=True).agg(pl.col("n_tests").sum())
     shown = ", ".join(f"{test} {n:,}" for test, n in by_test.iter_rows())
     lines.append(
-        f"{total:,} tests have a p ({shown}), every mask, bin of frequency and trait counted: at 5 % for all of them together (Bonferroni) a p is "
+        "no test has a p: codes of rows say why"
+        if not total
+        else f"{total:,} tests have a p ({shown}), every mask, bin of frequency and trait counted: at 5 % for all of them together (Bonferroni) a p is "
         f"significant below {threshold:.3g}, -log10 p above {-math.log10(threshold):.2f}"
     )
     samples = results.provenance.get("samples", {})

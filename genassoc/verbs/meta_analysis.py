@@ -11,7 +11,7 @@ import polars as pl
 from genassoc.data.cohort.contigs import Contigs
 from genassoc.data.integrity import FileDigest
 from genassoc.data.output import check_outputs
-from genassoc.data.result_table import write_table
+from genassoc.data.result_table import table_suffix, write_table
 from genassoc.data.score_statistics import SetStatistics
 from genassoc.data.sets.places import places_of
 from genassoc.data.sets.variant_sets import VariantSets
@@ -85,7 +85,9 @@ class MetaResults:
             f"{trait}: the smallest p is of {name}, {test}{f', mask {mask}' if mask else ''}: -log10 p = {p:.2f}"
             for trait, name, mask, test, p in rows.select(columns).iter_rows()
         ]
-        return [*self.notes, *smallest]
+        coded = self.table.drop_nulls("code").group_by("trait", "code", maintain_order=True).len()
+        codes = [f"{trait}: {n:,} rows have no p: {code}" for trait, code, n in coded.iter_rows()]
+        return [*self.notes, *smallest, *codes]
 
     def write(self, path: str | Path) -> Path:
         """Write the table (.parquet, .tsv, .tsv.gz), its record, and beside it ``<name>.variants.tsv.gz``: what became of variants."""
@@ -167,9 +169,15 @@ def meta_sets(
     paths = _named(files)
     if out is not None:
         check_outputs([Path(out)], list(paths.values()))
+        table_suffix(Path(out))
+    inputs = {name: file_fingerprint(path) for name, path in paths.items()}
+    for name, file in inputs.items():
+        same = next(other for other, found in inputs.items() if found["sha256"] == file["sha256"])
+        if same != name:
+            raise InputError(f"{paths[name]} has the very content of {paths[same]}: a cohort would count twice.")
     recorder = Recorder(
         {"tests": list(choices.tests or ()), "weights": weights, "max_maf": list(choices.max_maf), "collapse_below": collapse_below, "absent": absent},
-        {name: file_fingerprint(path) for name, path in paths.items()},
+        inputs,
     )  # fmt: skip
     tables = {name: open_scores(path, name) for name, path in paths.items() if path.suffix == ".parquet"}
     asked, masks, contigs, cohorts, notes = _opened(paths, tables, sets)
@@ -197,7 +205,9 @@ def meta_sets(
     notes += [f"{name}: {said[name]:,} sets absent" for name in paths if said[name]]
     notes += findings.lines()
     notes.append(
-        f"{n_tests:,} tests ({len(asked):,} sets, {len(masks):,} masks, {choices.n_bins} bins, {len(traits)} traits): Bonferroni's bound for 0.05 is "
+        f"no row of {table.height:,} has a p ({len(asked):,} sets)"
+        if not n_tests
+        else f"{n_tests:,} tests ({len(asked):,} sets, {len(masks):,} masks, {choices.n_bins} bins, {len(traits)} traits): Bonferroni's bound for 0.05 is "
         f"p = {0.05 / max(n_tests, 1):.2e}"
     )
     notes += _cautions(cohorts)
@@ -245,9 +255,13 @@ def _named(files: Sequence[str | Path] | Mapping[str, str | Path]) -> dict[str, 
             raise InputError("a file is named twice: a cohort would count twice.")
     if not paths:
         raise InputError("no file of score statistics is named.")
-    for path in paths.values():
+    where: dict[Path, str] = {}
+    for name, path in paths.items():
         if not path.is_file():
-            raise InputError(f"there is no file {path}.")
+            raise InputError(f"{path} is a folder, not a file." if path.is_dir() else f"there is no file {path}.")
+        first = where.setdefault(path.resolve(), name)
+        if first != name:
+            raise InputError(f"{first} and {name} are the same file, {path}: a cohort would count twice.")
         if path.suffix != ".parquet" and covariances_beside(path) is None:
             raise InputError(
                 f"{path} is neither genassoc's score statistics (.parquet) nor named as RAREMETALWORKER's (*.singlevar.score.txt[.gz]) or rvtests' "
@@ -480,10 +494,17 @@ def _or_none(value: float) -> float | None:
 
 def _cautions(cohorts: Sequence[_Cohort]) -> list[str]:
     """What these files cannot tell."""
-    text = [cohort.name for cohort in cohorts if isinstance(cohort.file, ScoreText)]
-    if not text:
-        return []
-    return [
-        f"{', '.join(text)}: the text does not say how many are cases, nor adjusts variances: of diseases with few cases the p of rare variants may be "
-        "too small"
-    ]
+    text = {cohort.name: cohort.file.variants["n_events"] for cohort in cohorts if isinstance(cohort.file, ScoreText)}
+    told = [name for name, events in text.items() if events.null_count() < events.len()]
+    quantitative = [name for name in text if name not in told]
+    notes = []
+    if quantitative:
+        notes.append(
+            f"{', '.join(quantitative)}: the text says of no cases, and is taken for that of a quantitative trait: of a disease with few cases the p "
+            "of rare variants may be too small"
+        )
+    if told:
+        notes.append(
+            f"{', '.join(told)}: of a binary trait; the text does not adjust variances, as genassoc's scores do: the p of rare variants may be too small"
+        )
+    return notes

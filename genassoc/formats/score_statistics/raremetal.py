@@ -3,7 +3,8 @@
 ``X.singlevar.score.txt`` has a line a variant (CHROM POS REF ALT N_INFORMATIVE ... ALL_AF INFORMATIVE_ALT_AC ... U_STAT SQRT_V_STAT),
 ``X.singlevar.cov.txt`` a line a polymorphic variant, in the same order: its position, the positions of itself and of those after it within a
 window, and the covariances of their scores over N. rvtests' names are ``X.MetaScore.assoc.gz`` and ``X.MetaCov.assoc.gz``, its
-covariances of binary traits have further parts behind a colon, which are not read.
+covariances of binary traits have further parts behind a colon, which are not read. Of binary traits it counts genotypes (N_REF, N_HET, N_ALT) and
+frequencies as all:cases:controls, which tell how many cases there are, and how many of them carry a variant.
 
 Covariances are read as correlations: divided by the roots of the variances in the same file and multiplied by SQRT_V_STAT. So it does not matter
 by what a program has divided them.
@@ -43,7 +44,7 @@ PAIRS = (
 # Names of columns, RAREMETALWORKER's and rvtests'.
 _SCORE = {
     "CHROM": ("CHROM",), "POS": ("POS",), "REF": ("REF",), "ALT": ("ALT",), "N": ("N_INFORMATIVE",), "AC": ("INFORMATIVE_ALT_AC",),
-    "CALL_RATE": ("CALL_RATE",), "N_REF": ("N_REF",), "N_HET": ("N_HET",), "N_ALT": ("N_ALT",), "U": ("U_STAT",), "SD": ("SQRT_V_STAT",),
+    "CALL_RATE": ("CALL_RATE",), "N_REF": ("N_REF",), "N_HET": ("N_HET",), "N_ALT": ("N_ALT",), "AF": ("AF",), "U": ("U_STAT",), "SD": ("SQRT_V_STAT",),
 }  # fmt: skip
 _COV = {
     "CHROM": ("CHROM",), "POS": ("CURRENT_POS", "START_POS"), "AT": ("MARKERS_IN_WINDOW", "MARKER_POS"),
@@ -57,6 +58,11 @@ _HEADER = (
 _LONGEST = 2**26  # bytes of a line: covariances of a million variants
 _SIX_DIGITS = 1e-4  # of a correlation: three numbers of six digits, of which small ones have fewer
 
+_NO_CASES = (
+    "the trait is binary (it has values of all, cases and controls behind colons), but N_REF, N_HET and N_ALT of the scores do not say how many "
+    "cases there are, without which it is not known where p holds"
+)
+
 Key = tuple[str, int, str, str]
 
 
@@ -69,7 +75,8 @@ class ScoreText:
     path : Path
     name : str
     variants : DataFrame
-        chromosome, base_pair_location, other_allele, effect_allele, n, allele_number, allele_count, n_carriers, score, score_sd.
+        chromosome, base_pair_location, other_allele, effect_allele, n, allele_number, allele_count, n_carriers, score, score_sd; of binary
+        traits n_events, n_event_carriers.
     covariances : dict of int to (int64 array, float64 array)
         Number of a variant -> numbers of variants after it, and correlations with them.
     skipped : dict of str to int
@@ -111,7 +118,7 @@ class ScoreText:
         table = rows.with_columns(
             pl.lit(set_id).alias("set_id"), pl.lit(trait).alias("trait"),
             pl.format("{}_{}_{}_{}", "chromosome", "base_pair_location", "other_allele", "effect_allele").alias("variant_id"),
-            *(blank[name] for name in ("annotation", "weight", "n_events", "n_event_carriers")),
+            *(blank[name] for name in ("annotation", "weight")),
         )  # fmt: skip
         told = [name for name in SCORE_SCHEMA if name not in ("score", "score_sd", "factor", "covariance")]
         return SetStatistics(set_id, trait, table.select(told), U, V, np.ones(numbers.size))
@@ -184,6 +191,27 @@ def _whole(path: Path, line: int, name: str, text: str, most: float = 2**53) -> 
     return int(value)
 
 
+def _of_cases(cells: Mapping[str, str], path: Path, line: int) -> tuple[int, int] | None:
+    """Cases with a call, and those with a copy of the rarer allele, of a binary trait in a line of rvtests; None of other traits.
+
+    Raises
+    ------
+    InputError
+        The trait is binary, and the line does not say how many are cases.
+    """
+    parts = [cells.get(name, "").split(":") for name in ("N_REF", "N_HET", "N_ALT")]
+    if all(len(part) == 3 for part in parts):
+        if cells["U"] in _MISSING and any(text in _MISSING for part in parts for text in part):
+            return None  # monomorphic
+        (hom, het, other), of_cases = ([_whole(path, line, "N_HET", part[k]) for part in parts] for k in (0, 1))
+        if any(case > all_ for case, all_ in zip(of_cases, (hom, het, other))):
+            raise InputError(f"{path}, line {line:,}: more cases than samples have a genotype.")
+        return sum(of_cases), of_cases[1] + (of_cases[2] if other <= hom else of_cases[0])
+    if any(cells.get(name, "").count(":") == 2 for name in ("N_REF", "N_HET", "N_ALT", "AC", "AF", "CALL_RATE")):
+        raise InputError(f"{path}, line {line:,}: {_NO_CASES}.")
+    return None
+
+
 def _of_all(text: str) -> str:
     """Of all samples: rvtests writes all:cases:controls for binary traits."""
     return text.split(":", 1)[0]
@@ -193,7 +221,7 @@ def _scores(path: Path) -> tuple[pl.DataFrame, dict[str, int]]:
     """The variants in the order of the file, and why lines are not used."""
     columns: dict[str, list[object]] = {name: [] for name in (
         "chromosome", "base_pair_location", "other_allele", "effect_allele", "n", "allele_number", "allele_count", "n_carriers", "score",
-        "score_sd",
+        "score_sd", "n_events", "n_event_carriers",
     )}  # fmt: skip
     skipped = {"without alleles": 0}
     for line, cells in _table(path, _SCORE, ("CHROM", "POS", "REF", "ALT", "N", "AC", "U", "SD")):
@@ -214,8 +242,9 @@ def _scores(path: Path) -> tuple[pl.DataFrame, dict[str, int]]:
         count = _number(path, line, "INFORMATIVE_ALT_AC", _of_all(cells["AC"]), 0)
         if count > number:
             raise InputError(f"{path}, line {line:,}: {count:g} copies of ALT among {number:,} alleles.")
+        events, event_carriers = _of_cases(cells, path, line) or (None, None)
         row = (cells["CHROM"], position, ref, alt, n, number, count, carriers, _number(path, line, "U_STAT", U),
-               _number(path, line, "SQRT_V_STAT", sd, 0))  # fmt: skip
+               _number(path, line, "SQRT_V_STAT", sd, 0), events, event_carriers)  # fmt: skip
         for values, value in zip(columns.values(), row):
             values.append(value)
     return pl.DataFrame(columns, schema={name: SCORE_SCHEMA[name] for name in columns}), skipped
@@ -265,6 +294,8 @@ def read_raremetal(
                 f"{beside}, line {line:,}: {contig}:{position} has more lines than variants with a score in {path.name}."
             )
         own = here[turn]
+        if ":" in cells["COV"] and variants["n_events"].null_count() == variants.height:
+            raise InputError(f"{beside}, line {line:,}: {_NO_CASES}.")
         values = _floats(beside, line, cells["COV"].split(":", 1)[0])
         markers = _floats(beside, line, cells["AT"]).astype(np.int64)
         if values.size != markers.size or not markers.size or markers[0] != position:

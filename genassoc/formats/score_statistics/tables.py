@@ -74,6 +74,31 @@ def _runs(sets: pl.DataFrame) -> Iterator[tuple[int, int]]:
         yield start, stop - start
 
 
+_MOST_SAMPLES = 2**40
+
+
+def _faults() -> dict[str, pl.Expr]:
+    """What numbers of a row cannot be, in words, and where they are."""
+
+    def outside(name: str, most: pl.Expr | float, slack: float = 0.0) -> pl.Expr:
+        # NaN is greater than all numbers
+        return (pl.col(name) < 0) | (pl.col(name) > most + slack)
+
+    n = pl.col("n")
+    return {
+        "an allele is absent": pl.col("other_allele").is_null() | pl.col("effect_allele").is_null(),
+        "the position is negative": pl.col("base_pair_location") < 0,
+        f"n is absent, 0 or above {_MOST_SAMPLES:,}": n.is_null() | ~n.is_between(1, _MOST_SAMPLES),
+        "n_events is below 0 or above n": outside("n_events", n),
+        "allele_number is absent, below 0 or above 2 n": pl.col("allele_number").is_null()
+        | outside("allele_number", 2 * n),
+        "allele_count is absent, below 0 or above allele_number": pl.col("allele_count").is_null()
+        | outside("allele_count", pl.col("allele_number"), 1e-6),  # a sum of dosages
+        "n_carriers is below 0 or above n": outside("n_carriers", n),
+        "n_event_carriers is below 0 or above n_events": outside("n_event_carriers", pl.col("n_events")),
+    }
+
+
 def open_scores(path: Path, name: str | None = None) -> ScoreTable:
     """Open a file in genassoc's layout; only who is where is read, not the numbers.
 
@@ -93,11 +118,17 @@ def open_scores(path: Path, name: str | None = None) -> ScoreTable:
         wrong = [f"{column} ({schema[column]})" for column, kind in SCORE_SCHEMA.items() if schema[column] != kind]
         if wrong:
             raise InputError(f"{path}: columns of another type than score statistics have: {', '.join(wrong)}.")
+        faults = (
+            lazy.select(*(is_bad.any().alias(why) for why, is_bad in _faults().items())).collect().row(0, named=True)
+        )
         places = lazy.select("set_id", "trait", "chromosome", "base_pair_location").with_row_index("row").collect()
     except (pl.exceptions.PolarsError, OSError) as error:
         raise InputError(f"{path} cannot be read as a file of score statistics: {error}") from error
     if places.select(pl.any_horizontal(pl.all().is_null()).any()).item():
         raise InputError(f"{path}: a row has no set_id, trait, chromosome or base_pair_location.")
+    for why, found in faults.items():
+        if found:
+            raise InputError(f"{path}: of a row {why}; write the file again.")
     sets = (
         places.group_by("set_id", "trait", maintain_order=True)
         .agg(

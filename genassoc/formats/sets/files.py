@@ -124,10 +124,15 @@ def _refuse_all_strays(strays: pl.DataFrame, right: pl.DataFrame, left: pl.DataF
     InputError
     """
     if strays.height == right.height:
+        named = (
+            pl.concat_str([VARIANT, pl.col(SET).cast(pl.String)], separator=" of ")
+            if SET in right.columns
+            else pl.col(VARIANT)
+        )
+        theirs, ours = (first_few(table.head(4).select(named).to_series()) for table in (strays, left))
         raise InputError(
-            f"{paths[1]}: none of its {right.height:,} annotations is of a variant in a set of {paths[0]}: they name "
-            f"{first_few(strays[VARIANT].unique().sort())}, and the sets have {first_few(left[VARIANT].head(4))}. Variants and sets are written "
-            "alike in both files"
+            f"{paths[1]}: none of its {right.height:,} annotations is of a variant in a set of {paths[0]}: they name {theirs}, and the sets have "
+            f"{ours}. Variants and sets are to be written alike in both files"
         )
 
 

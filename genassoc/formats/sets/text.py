@@ -72,7 +72,7 @@ def first_line(path: Path, is_header: Callable[[str], bool] | None = None) -> tu
             line = held[at:].decode(errors="ignore") if cut < 0 else _decoded(path, held[at:cut], number)
             if _is_data(line, is_header):
                 # of a line that is cut the last field may be a part of one
-                return (line if cut >= 0 else line.rstrip().rpartition(" " if " " in line else "\t")[0] or line), number
+                return (line if cut >= 0 else line[: max(line.rfind(mark) for mark in " \t,")] or line), number
             at = len(held) if cut < 0 else cut + (2 if held[cut : cut + 2] == b"\r\n" else 1)
             number += cut >= 0
         held = held[at:]

@@ -110,7 +110,11 @@ def _place(
         if abs(proposed - s) <= 1e-3 * s:
             break
         s = proposed
-    return max(s, 1.0 / math.sqrt(variance))
+    # No nearer to the pole at 0 than a standard error is, unless the law there is all of its largest atoms, whose angles turn together.
+    least = 1.0 / math.sqrt(variance)
+    while s < least and cgf_of(least, a, counts, rest, atoms, weights)[1] > u + math.sqrt(variance):
+        least *= 0.7
+    return max(s, least)
 
 
 @jit
@@ -332,5 +336,6 @@ def law_rows(
         for k in range(groups):
             means[k] = -means[k]
         opposite = log_upper_tail(size, means[:groups], counts[:groups], rest, atoms, weights)
-        # Which of the two is of the side observed does not matter to their sum.
-        numbers[row, LAW] = max(0.0, -log_sum(same, opposite))
+        # Which of the two is of the side observed does not matter to their sum. NaN stays: max(0, NaN) is 0, a p of 1.
+        either = -log_sum(same, opposite)
+        numbers[row, LAW] = 0.0 if either < 0.0 else either

@@ -56,4 +56,5 @@ def shape_rows(
             means[k] = -means[k]
         opposite = log_upper_tail(u, means[:groups], counts[:groups], rest, atoms, weights)
         # Which of the two is of the side observed does not matter to their sum.
-        tails[row, LAW] = max(0.0, -log_sum(same, opposite))
+        either = -log_sum(same, opposite)
+        tails[row, LAW] = 0.0 if either < 0.0 else either  # NaN stays

@@ -35,9 +35,9 @@ from genassoc.models.scan.family import (
     Step,
     Tails,
     Task,
-    missing_alike,
     trigger,
 )
+from genassoc.models.scan.information import missing_alike
 from genassoc.models.scan.product import impute_means, rare_counts
 from genassoc.models.scan.screen import ScreenState
 from genassoc.models.scan.set_null import SetNull

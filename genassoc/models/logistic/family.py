@@ -33,9 +33,9 @@ from genassoc.models.scan.family import (
     Tails,
     Task,
     WeightedNull,
-    missing_alike,
     trigger,
 )
+from genassoc.models.scan.information import missing_alike
 from genassoc.models.scan.product import impute_means, listed_counts, rare_counts
 from genassoc.models.scan.screen import ScreenState, null_notes
 from genassoc.models.scan.sums import frequency

@@ -22,11 +22,10 @@ from genassoc.models.scan.family import (
     Task,
     WeightedNull,
     bounded_ratios,
-    missing_at_random,
 )
 from genassoc.models.scan.glm_rows import CountModel, CountRows, Extras, event_note, log_exposure
 from genassoc.models.scan.glm_rows import prepare as prepare_rows
-from genassoc.models.scan.information import EventSizes, sum_missing
+from genassoc.models.scan.information import EventSizes, missing_at_random, sum_missing
 from genassoc.models.scan.screen import ScreenState, null_notes
 from genassoc.models.scan.sums import GenotypeSums
 from genassoc.models.scan.wald import FittedState
@@ -75,6 +74,16 @@ class NullNegativeBinomial(WeightedNull):
     def shape(self) -> float:
         """The dispersion alpha of the null."""
         return float(self.start[-1])
+
+    @property
+    def alpha(self) -> float:
+        """The same, of sets."""
+        return self.shape
+
+    @property
+    def n_informative(self) -> int:
+        """Samples with an event: one with many of them is one."""
+        return int(np.count_nonzero(self.y))
 
     @property
     def overdispersed(self) -> bool:

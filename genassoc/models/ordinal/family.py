@@ -12,8 +12,8 @@ from genassoc.kernels.likelihoods import rows as kernel
 from genassoc.kernels.likelihoods.newton import climb_of
 from genassoc.kernels.likelihoods.ordinal_terms import Levels
 from genassoc.kernels.likelihoods.rows import Fits, Product, Scores
-from genassoc.models.scan.family import Asked, Family, Samples, Tails, Task, bounded_ratios, missing_at_random
-from genassoc.models.scan.information import EventSizes, sum_missing
+from genassoc.models.scan.family import Asked, Family, Samples, Tails, Task, bounded_ratios
+from genassoc.models.scan.information import EventSizes, missing_at_random, sum_missing
 from genassoc.models.scan.screen import ScreenState, null_notes
 from genassoc.models.scan.set_null import SetNull, polished
 from genassoc.models.scan.sums import GenotypeSums
@@ -113,7 +113,18 @@ class NullOrdinal(Family):
             AQ[self.columns] = np.linalg.solve(np.linalg.cholesky(at.J), at.cross.T).T
             strata = np.zeros((1, weight.size))
             strata[0, self.columns] = self.X[:, 1:] @ best[self.levels.M :] + self.offset
-        return SetNull.of((trait,), self.columns, AQ, residual[:, None], weight, failure=self.failure, strata=strata)
+        below = np.cumsum(self.counts)
+        most = int(np.minimum(below, below[-1] - below).max(initial=0))
+        return SetNull.of(
+            (trait,),
+            self.columns,
+            AQ,
+            residual[:, None],
+            weight,
+            n_informative=most,
+            failure=self.failure,
+            strata=strata,
+        )
 
     def fit(self, task: Task, asked: Asked) -> Fits:
         """Fit some rows on their unpacked calls."""

@@ -16,9 +16,8 @@ from genassoc.models.scan.family import (
     Task,
     WeightedNull,
     bounded_ratios,
-    missing_at_random,
 )
-from genassoc.models.scan.information import EventSizes, sum_missing
+from genassoc.models.scan.information import EventSizes, missing_at_random, sum_missing
 from genassoc.models.scan.residual_table import tabulated
 from genassoc.models.scan.screen import ScreenState, null_notes
 from genassoc.models.scan.sums import GenotypeSums
@@ -150,6 +149,11 @@ class NullPoisson(WeightedNull):
     def little_expected(self, genotypes: GenotypeSums) -> BoolArray:
         """Judged by the trait's mean: with few events expected a Wald statistic is not normal, while a likelihood ratio nearly is chi-squared."""
         return np.asarray(genotypes.rare_mac * self.y.mean() < LEAST_OF_WALD)
+
+    @property
+    def n_informative(self) -> int:
+        """Samples with an event: one with many of them is one."""
+        return int(np.count_nonzero(self.y))
 
     def law(self, name: str, task: Task, variants: Int64Array) -> Tails:
         """Few events: their exact distribution, given their number in each sample; else a saddlepoint of the residuals."""

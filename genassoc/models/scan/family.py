@@ -17,7 +17,6 @@ from genassoc.kernels.likelihoods import logistic_score
 from genassoc.kernels.likelihoods import rows as kernel
 from genassoc.kernels.likelihoods.rows import Fits, Product, Scores
 from genassoc.models.base import CODE
-from genassoc.models.scan.information import sum_missing
 from genassoc.models.scan.product import minor_counts
 from genassoc.models.scan.rows import Rows
 from genassoc.models.scan.set_null import SetNull, no_set_null, weighted_terms
@@ -29,8 +28,6 @@ from genassoc.stats.tails import neg_log_10_p_t, neg_log_10_p_z
 WEAK_DIRECTION = 0.05  # as in kernels/genotypes/linear.py: below these float32 sums do not hold five digits
 WEAK_SHARE = 0.02
 EVERY_SMALL_P = 0.05  # rows of few events have their own law below it, whatever is asked for
-REFIT_ABOVE_MISSING = 0.01  # share of calls missing beyond which one Newton step of the null is not enough
-REFIT_DIFFERENTIAL = 6.63  # chi-squared (p = 0.01) of missingness against the outcome
 EXACT_BELOW_MAC = 10  # minor alleles below which rows are tested exactly: Firth exceeds its level (docs/calibration.md, docs/models/cox.md)
 EXACT_BELOW_EXPECTED = 2.0  # minor alleles expected in the smaller group, or among the events, likewise
 # Approximate Firth keeps the covariates' coefficients as the null has them. Where the estimate is beyond this log ratio and the minor
@@ -495,30 +492,6 @@ def trigger(correct_below: float, expected: Float64Array, tested_mac: Float64Arr
     return np.minimum(correct_below * factors, 1.0)
 
 
-def missing_at_random(genotypes: GenotypeSums, n: int, residual: Float64Array, weight: Float64Array) -> BoolArray:
-    """Rows (V,) with few of n calls missing, and these unrelated to the outcome: the samples' scores, ``residual`` (N,) of variance
-    ``weight`` (N,), sum to about zero.
-    """
-    excess, variance = sum_missing(genotypes, residual), sum_missing(genotypes, weight)
-    differential = excess * excess > REFIT_DIFFERENTIAL * variance
-    return np.asarray(((n - genotypes.n) <= REFIT_ABOVE_MISSING * n) & ~differential)
-
-
-def missing_alike(genotypes: GenotypeSums, n: int, n_marked: int, marked: Int64Array) -> BoolArray:
-    """Rows (V,) with few calls missing, as many in cases (or events) as elsewhere.
-
-    ``n`` samples have the trait, ``n_marked`` of them are cases; ``marked`` (V,) are cases whose call is observed.
-    """
-    missing = n - genotypes.n
-    with np.errstate(invalid="ignore", divide="ignore"):
-        share = missing / n
-        expected = n_marked * share
-        variance = expected * (1 - share) * (1 - n_marked / n)
-        excess = n_marked - marked - expected
-        differential = np.where((missing > 0) & (variance > 0), excess**2 / variance, 0.0)
-    return np.asarray((share <= REFIT_ABOVE_MISSING) & (differential <= REFIT_DIFFERENTIAL))
-
-
 def bounded_ratios(fits: Fits, asked: Asked, student: bool) -> Fits:
     """Give rows whose estimate is infinite the p of their likelihood ratio, in place; as rows of a Wald test they have no p.
 
@@ -583,6 +556,16 @@ class WeightedNull(Family):
         """The dispersion, of the samples' scores and weights (n,)."""
         return self.dispersion
 
+    @property
+    def n_informative(self) -> int | None:
+        """As of `SetNull`; None: what the events say."""
+        return None
+
+    @property
+    def alpha(self) -> float:
+        """As of `SetNull`."""
+        return 0.0
+
     def set_null(self, trait: int) -> SetNull:
         """Scores and weights over the dispersion, the covariates taken away."""
         wide, dispersion = [self.residual, self.weight, self.WQ], self.dispersion
@@ -593,5 +576,6 @@ class WeightedNull(Family):
                 part[self.columns] = values
         return SetNull.of(
             (trait,), self.columns, wide[2], wide[0][:, None], wide[1], scale=np.array([1.0 / dispersion]),
-            events=self.samples.events, failure=self.failure, strata=wide[1][None],
+            events=self.samples.events, n_informative=self.n_informative, alpha=self.alpha, failure=self.failure,
+            strata=wide[1][None],
         )  # fmt: skip

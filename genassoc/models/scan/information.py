@@ -8,6 +8,9 @@ from genassoc.models.scan.sums import GenotypeSums
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
 from genassoc.stats.information import effective_number
 
+REFIT_ABOVE_MISSING = 0.01  # share of calls missing beyond which one Newton step of the null is not enough
+REFIT_DIFFERENTIAL = 6.63  # chi-squared (p = 0.01) of missingness against the outcome
+
 
 @dataclass(frozen=True)
 class EventSizes:
@@ -58,3 +61,27 @@ def sum_missing(genotypes: GenotypeSums, values: Float64Array) -> Float64Array:
     if some.size:
         total[some] = np.add.reduceat(values[genotypes.indices], genotypes.pointers[some])
     return total
+
+
+def missing_at_random(genotypes: GenotypeSums, n: int, residual: Float64Array, weight: Float64Array) -> BoolArray:
+    """Rows (V,) with few of n calls missing, and these unrelated to the outcome: the samples' scores, ``residual`` (N,) of variance
+    ``weight`` (N,), sum to about zero.
+    """
+    excess, variance = sum_missing(genotypes, residual), sum_missing(genotypes, weight)
+    differential = excess * excess > REFIT_DIFFERENTIAL * variance
+    return np.asarray(((n - genotypes.n) <= REFIT_ABOVE_MISSING * n) & ~differential)
+
+
+def missing_alike(genotypes: GenotypeSums, n: int, n_marked: int, marked: Int64Array) -> BoolArray:
+    """Rows (V,) with few calls missing, as many in cases (or events) as elsewhere.
+
+    ``n`` samples have the trait, ``n_marked`` of them are cases; ``marked`` (V,) are cases whose call is observed.
+    """
+    missing = n - genotypes.n
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = missing / n
+        expected = n_marked * share
+        variance = expected * (1 - share) * (1 - n_marked / n)
+        excess = n_marked - marked - expected
+        differential = np.where((missing > 0) & (variance > 0), excess**2 / variance, 0.0)
+    return np.asarray((share <= REFIT_ABOVE_MISSING) & (differential <= REFIT_DIFFERENTIAL))

@@ -16,8 +16,9 @@ from genassoc.kernels.laws.sandwich import WaldFits, room
 from genassoc.kernels.likelihoods import joint_score as kernel
 from genassoc.kernels.likelihoods.rows import FINE
 from genassoc.models.base import METHOD
-from genassoc.models.scan.family import EVERY_SMALL_P, REFIT_ABOVE_MISSING, WEAK_DIRECTION, WEAK_SHARE
+from genassoc.models.scan.family import EVERY_SMALL_P, WEAK_DIRECTION, WEAK_SHARE
 from genassoc.models.scan.genetic_models import probabilities
+from genassoc.models.scan.information import REFIT_ABOVE_MISSING
 from genassoc.models.scan.joint_tests import put_wald
 from genassoc.models.scan.product import SQUARE, ThinMatrix
 from genassoc.models.scan.rows import Rows

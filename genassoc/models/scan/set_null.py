@@ -49,6 +49,11 @@ class SetNull:
         Residual degrees of freedom that the variance was estimated with; infinite where it is the model's.
     events : int64 array
         Columns of the cases, or of the samples with the event; empty where the outcome has neither.
+    n_informative : int
+        Samples with any event, or (ordinal) beside the threshold that divides best: with few of them scores are not normal. All of them where
+        the outcome is a measure.
+    alpha : float
+        Of negative binomial counts, whose variance is ``mean + alpha mean^2``; else 0.
     hazards : RiskCells or None
         The risk sets of a Cox model.
     failure : str or None
@@ -66,6 +71,8 @@ class SetNull:
     scale: Float64Array
     freedom: float
     events: Int64Array
+    n_informative: int
+    alpha: float
     hazards: RiskCells | None
     failure: str | None
     strata: Float64Array | None = None
@@ -82,12 +89,17 @@ class SetNull:
         scale: Float64Array | None = None,
         freedom: float = np.inf,
         events: Int64Array | None = None,
+        n_informative: int | None = None,
+        alpha: float = 0.0,
         hazards: RiskCells | None = None,
         failure: str | None = None,
         strata: Float64Array | None = None,
     ) -> "SetNull":
         """Of cross (N, C), residuals (N, T_p) and weights (N,)."""
-        none = np.zeros(0, np.int64)
+        if events is None:
+            events = np.zeros(0, np.int64)
+        if n_informative is None:
+            n_informative = int(events.size or columns.size)
         return cls(
             traits=tuple(int(trait) for trait in traits),
             columns=columns,
@@ -97,7 +109,9 @@ class SetNull:
             weight=np.ascontiguousarray(weight),
             scale=np.ones(len(traits)) if scale is None else scale,
             freedom=freedom,
-            events=none if events is None else events,
+            events=events,
+            n_informative=n_informative,
+            alpha=alpha,
             hazards=hazards,
             failure=failure,
             strata=strata,

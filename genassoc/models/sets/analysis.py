@@ -1,6 +1,5 @@
 """The tests of sets of variants: pseudo-variants through the scan, scores and their covariance, laws; put together into rows."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -11,11 +10,11 @@ from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.sets.matched import MatchedSets
 from genassoc.errors import PhenotypeError
 from genassoc.kernels.genotypes.counts import mask_words
-from genassoc.models.base import AssociationModel
+from genassoc.models.base import CODE, METHOD, AssociationModel
 from genassoc.models.scan.genome import Scan, ScanState, halved_in_males
 from genassoc.models.sets.burden import CohortCounts, Members, most_copies
 from genassoc.models.sets.choices import ChosenSets, SetChoices
-from genassoc.models.sets.columns import CODE, FLOATS, METHOD, Columns, Markers, empty_rows, weight_of
+from genassoc.models.sets.columns import FLOATS, Columns, Markers, empty_rows, weight_of
 from genassoc.models.sets.null import SetNull, set_nulls
 from genassoc.models.sets.score_tests import N_TOP, ScoreTests
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
@@ -24,7 +23,6 @@ from genassoc.stats.cauchy import acat
 ALL_MASKS = -1  # of rows that combine the p of a set
 _WITHOUT = ("burden", "skat")  # tests that are done again without each variant
 WITHOUT = ":without"
-TELLING = -math.log10(0.05)  # -log10 p from which the families correct score tests
 _NORMAL = [METHOD[name] for name in ("score", "score_approx", "t")]
 
 
@@ -272,7 +270,7 @@ class SetTests:
         if not burdens or self.choices.burden != "sum":
             return None
         p = burdens["neg_log_10_p_value"][:, :, 0].copy()
-        p[~_corrected(burdens["method"][:, :, 0], p)] = np.nan
+        p[~_corrected(burdens["method"][:, :, 0])] = np.nan
         V = columns.block.n_variants
         p[[bool((rows >= V).any()) for rows in markers.lists]] = np.nan
         return p
@@ -284,7 +282,7 @@ class SetTests:
         p = np.asarray(columns["neg_log_10_p_value"])
         if not self.choices.calibrated:
             return p, None
-        return p, _corrected(columns["method"], p)
+        return p, _corrected(columns["method"])
 
     def _rows(
         self,
@@ -378,10 +376,9 @@ class SetTests:
         }  # fmt: skip
 
 
-def _corrected(method: Array, p: Float64Array) -> BoolArray:
-    """Where a p is of another law than that of normal scores, and small enough to tell a variance by: near 1 it tells none."""
-    with np.errstate(invalid="ignore"):
-        return ~np.isin(method, _NORMAL) & (p > TELLING)
+def _corrected(method: Array) -> BoolArray:
+    """Where a p is of another law than that of normal scores."""
+    return ~np.isin(method, [METHOD[None], *_NORMAL])
 
 
 def least_mac(model: AssociationModel) -> float:

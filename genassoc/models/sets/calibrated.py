@@ -28,7 +28,10 @@ JOINT_BELOW = 0.1  # SKAT-O: where p of Q and of S are both above it, Sidak's p 
 SHARED = 0.05
 RARE_EVENTS = 0.1  # a sample: with more, a residual is skewed by its own hazard, to the other side
 MOST_WORK = 4e7  # products of the laws of a set's counts, some 50 ms
-ADJUSTED_ABOVE = -math.log10(0.05)  # calibrated -log10 p from which variances follow it
+ADJUSTED_ABOVE = float(
+    chdtri(1.0, 0.05)
+)  # squares of normal scores over their variance from which this follows a calibrated p
+LEAST_QUANTILE = float(chdtri(1.0, 0.5))  # of a calibrated p that is nearly 1
 NEG_LOG_10_LEAST = 110.0  # laws are cut at 1e-120
 
 
@@ -211,8 +214,8 @@ def variance_factors(
 ) -> Float64Array:
     """A covariance that agrees with calibrated p of single columns and of their sum, for laws that take scores as normal.
 
-    A column's variance becomes ``U^2 / x``, of x the chi-squared quantile of its calibrated p, but no less than V's; correlations stay. A p of
-    0.05 or more says nothing: x is near 0 there, and so is U. Then all is multiplied, by 1 at least, so that the weighted sum of the scores has the p of the calibrated burden (SAIGE-GENE+; Zhou et al. 2022).
+    A column's variance becomes ``U^2 / x``, of x the chi-squared quantile of its calibrated p, but no less than V's; correlations stay. Where normal
+    scores have a p of 0.05 or more nothing changes: x is near 0 there, and so is U. Then all is multiplied, by 1 at least, so that the weighted sum of the scores has the p of the calibrated burden (SAIGE-GENE+; Zhou et al. 2022).
 
     Parameters
     ----------
@@ -226,17 +229,15 @@ def variance_factors(
         Of columns.
     """
     variance = np.diag(V).copy()
-    single = np.where(single > ADJUSTED_ABOVE, single, np.nan)
-    x = _chi_squared(single)
+    x = np.maximum(_chi_squared(single), LEAST_QUANTILE)
     with np.errstate(divide="ignore", invalid="ignore"):
-        asked = np.where((x > 0.0) & np.isfinite(x), U * U / x, variance)
+        asked = np.where(np.isfinite(x) & (ADJUSTED_ABOVE * variance < U * U), U * U / x, variance)
         factor = np.sqrt(np.where(variance > 0.0, np.maximum(asked, variance) / variance, 1.0))
     adjusted = factor[:, None] * V * factor
-    if burden > ADJUSTED_ABOVE:
-        x_burden = float(_chi_squared(np.array([burden]))[0])
-        spread = float(weights @ adjusted @ weights)
-        if x_burden > 0.0 and spread > 0.0:
-            adjusted = adjusted * max(1.0, float(weights @ U) ** 2 / x_burden / spread)
+    spread, square = float(weights @ adjusted @ weights), float(weights @ U) ** 2
+    if not math.isnan(burden) and spread > 0.0 and square > ADJUSTED_ABOVE * spread:
+        x_burden = max(float(_chi_squared(np.array([burden]))[0]), LEAST_QUANTILE)
+        adjusted = adjusted * max(1.0, square / x_burden / spread)
     return adjusted
 
 

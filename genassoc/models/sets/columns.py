@@ -6,26 +6,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from genassoc.data.block import Block, DosageBlock
-from genassoc.models.base import CODES, METHODS, AssociationModel
+from genassoc.models.base import AssociationModel
 from genassoc.models.scan.genome import Scan, ScanState
 from genassoc.models.sets.burden import CohortCounts, Members, carried, most_copies, weighted_sums, with_rows
 from genassoc.models.sets.choices import SetChoices
 from genassoc.shapes import Array, Float64Array, Int64Array, UInt64Array
 
-SET_METHODS: tuple[str | None, ...] = (
-    *METHODS,
-    "inversion",
-    "kuonen",
-    "liu",
-    "cauchy",
-    "bound",
-    "exact_set",
-    "adjusted",
-    "residual_set",
-)
-SET_CODES: tuple[str | None, ...] = (*CODES, "no_variants")
-METHOD = {name: number for number, name in enumerate(SET_METHODS)}
-CODE = {name: number for number, name in enumerate(SET_CODES)}
 COLUMN_BYTES = 64 * 2**20  # of pseudo-variants that are held at a time
 FLOATS = ("beta", "standard_error", "statistic", "neg_log_10_p_value")
 

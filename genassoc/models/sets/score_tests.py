@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from genassoc.data.block import Block
+from genassoc.models.base import CODE, METHOD
 from genassoc.models.scan.set_null import SetNull
 from genassoc.models.sets import calibrated
 from genassoc.models.sets.calibrated import OutcomeLaw, RareTests
-from genassoc.models.sets.columns import CODE, METHOD, Markers, empty_rows
+from genassoc.models.sets.columns import Markers, empty_rows
 from genassoc.models.sets.residual_sets import ResidualLaws, residual_tests
 from genassoc.models.sets.scores import Carriers, SetScores, carriers_of_any, set_scores
 from genassoc.models.sets.shared_carriers import Draw, drawn_tests, outcomes_of
@@ -102,7 +103,9 @@ class ScoreTests:
         if null.failure is not None or self.corrected is None:
             return None
         outcome, kind = None, LAWS.get(self.outcome)
-        if kind is not None:
+        if self.outcome == "count":
+            outcome = _law_of_counts(null)
+        elif kind is not None:
             event = np.zeros(null.width)
             event[null.events] = 1.0
             outcome = OutcomeLaw(kind, event - null.residual[0])
@@ -226,18 +229,20 @@ class ScoreTests:
                 if expected >= FEW_EXPECTED and likely < SCREENED:
                     continue
                 found = calibrated.rare_tests(
-                    scores.U[i], scores.scale[i] * scores.V, self.markers.weights[d], columns, laws.outcome,
+                    scores.U[i] / scores.scale[i], scores.V / scores.scale[i], self.markers.weights[d], columns, laws.outcome,
                     skat_o="skato" in by_test,
                 )  # fmt: skip
             draw = None if laws.outcome is None else outcomes_of(laws.outcome)
-            if found is None or math.isnan(found.skat):
+            if found is not None and self.outcome == "count":
+                self._put(found, (d, trait), by_test, made)
+            if found is None or math.isnan(found.skat) or self.outcome == "count":
                 found, draw = self._by_residuals(laws, i, columns, d, scores, "skato" in by_test), laws.drawn(i)
             if found is None:
                 continue
             self._put(found, (d, trait), by_test, made)
             least = max(p[trait, by_test[test]] for test in wanted)
             if found.shared > calibrated.SHARED and least > DRAWN and draw is not None:
-                scale = 1.0 if laws.outcome is not None else float(scores.scale[i])
+                scale = float(scores.scale[i])
                 drawn = drawn_tests(scores.U[i] / scale, scores.V, self.markers.weights[d], columns, draw, null.weight)
                 self._put(replace(found, skat=drawn.skat, skat_o=drawn.skat_o), (d, trait), by_test, made)
 
@@ -260,9 +265,10 @@ class ScoreTests:
                 continue
             at = *row, by_test[test]
             before = made["neg_log_10_p_value"][at]
-            # Where samples carry several of the columns, these are not independent: the larger p of both. The law of the residuals
-            # is for tails that are heavier than a normal's.
-            if before < value and (found.shared > calibrated.SHARED or found.method == "residual_set"):
+            # Where samples carry several of the columns, these are not independent, and counts may have other laws: the larger p of both. The
+            # law of the residuals is for tails that are heavier than a normal's.
+            larger = found.shared > calibrated.SHARED or found.method == "residual_set" or self.outcome == "count"
+            if before < value and larger:
                 continue
             made["neg_log_10_p_value"][at] = max(value, 0.0)
             made["method"][at] = METHOD[found.method]
@@ -302,3 +308,16 @@ class Laws:
         """Draws of the residuals of the null's i-th trait."""
         laws = self.residuals(i)
         return None if laws is None else laws.draws(self.null, i)
+
+
+def _law_of_counts(null: SetNull) -> OutcomeLaw:
+    """Poisson counts, or with more variance negative binomial ones: with the model's alpha, or of the variance that was estimated."""
+    if null.alpha > 0.0:
+        mean = null.weight / (1.0 - null.alpha * null.weight)
+        return OutcomeLaw("negative_binomial", mean, null.alpha, slope=True)
+    dispersion = 1.0 / float(null.scale[0])
+    if not dispersion > 1.0:
+        return OutcomeLaw("poisson", null.weight)
+    seen = null.weight > 0.0
+    alpha = np.divide(dispersion - 1.0, null.weight, out=np.zeros(null.width), where=seen)
+    return OutcomeLaw("negative_binomial", null.weight, alpha)
