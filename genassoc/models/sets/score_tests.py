@@ -145,7 +145,7 @@ class ScoreTests:
 
     def _too_few(self, null: SetNull, n_carriers: int) -> str | None:
         """Why a column has no test by scores: its burden alone has laws that hold."""
-        n_events = null.events.size or null.n
+        n_events = null.n_informative
         controls = null.n - n_events if self.outcome == "binary" else None
         return calibrated.code_of_sets(n_carriers, n_events, controls) or None
 
