@@ -32,7 +32,7 @@ def run_script(script: Path, folder: Path) -> None:
 
 @pytest.mark.integration
 def test_first_gwas(tmp_path):
-    run_script(PROJECT / "notebooks" / "first_gwas.py", tmp_path)
+    run_script(PROJECT / "notebooks" / "01_first_gwas.py", tmp_path)
     rows = pl.read_parquet(tmp_path / "first_gwas" / "ldl.parquet")
     # what the text promises of 2,000 samples: effects that pass 5e-8
     assert rows["neg_log_10_p_value"].max() > 7.3
@@ -41,7 +41,7 @@ def test_first_gwas(tmp_path):
 
 @pytest.mark.integration
 def test_case_control(tmp_path):
-    run_script(PROJECT / "notebooks" / "case_control.py", tmp_path)
+    run_script(PROJECT / "notebooks" / "02_case_control.py", tmp_path)
     folder = tmp_path / "case_control"
     rows = pl.read_parquet(folder / "disease.parquet")
     # What the text promises: both planted variants on top, the common one by Firth, the rare one (20 alleles, a fifth of one
@@ -54,9 +54,9 @@ def test_case_control(tmp_path):
 
 
 @pytest.mark.integration
-def test_dask_cluster(tmp_path):
-    run_script(PROJECT / "notebooks" / "dask_cluster.py", tmp_path)
-    folder = tmp_path / "dask_cluster"
+def test_on_a_cluster(tmp_path):
+    run_script(PROJECT / "notebooks" / "05_on_a_cluster.py", tmp_path)
+    folder = tmp_path / "on_a_cluster"
     # what the text promises: the same bytes from processes and from threads, and hits to look at
     assert (folder / "dask.parquet").read_bytes() == (folder / "threads.parquet").read_bytes()
     assert pl.read_parquet(folder / "dask.parquet")["neg_log_10_p_value"].max() > 7.3
@@ -65,7 +65,7 @@ def test_dask_cluster(tmp_path):
 @pytest.mark.integration
 def test_clinical_trial(tmp_path):
     # It asserts by itself that both planted variants come out on top.
-    run_script(PROJECT / "notebooks" / "clinical_trial.py", tmp_path)
+    run_script(PROJECT / "notebooks" / "03_clinical_trial.py", tmp_path)
     assert (tmp_path / "clinical_trial" / "trial.zarr").is_dir()
 
 
@@ -100,6 +100,11 @@ def test_genes(tmp_path):
         assert control.max() < 4.6
         # of some 700 correlated tests: twice the expected share is four standard errors
         assert (control > 1.30103).mean() < 0.1
+
+
+def test_notebooks_are_numbered():
+    names = ["first_gwas", "case_control", "clinical_trial", "relatives_and_ancestry", "on_a_cluster", "genes"]
+    assert [path.stem for path in NOTEBOOKS] == [f"{number:02}_{name}" for number, name in enumerate(names, start=1)]
 
 
 @pytest.mark.parametrize("script", NOTEBOOKS, ids=lambda path: path.name)
