@@ -123,8 +123,8 @@ def test_a_quantile_that_is_not_found_leaves_the_bound(monkeypatch):
         ln_any_passes = set_tests.kernels.ln_any_passes
 
         @staticmethod
-        def quantiles(ln_p, q, spectra, sizes, known, out):
-            set_tests_quantiles(ln_p, q, spectra, sizes, known, out)
+        def quantiles(q, spectra, sizes, ln_p, out):
+            set_tests_quantiles(q, spectra, sizes, ln_p, out)
             out[1, 3] = np.nan
 
     set_tests_quantiles = set_tests.kernels.quantiles
