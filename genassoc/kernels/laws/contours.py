@@ -25,7 +25,7 @@ from genassoc.shapes import Float64Array, Int64Array
 
 PLACES = 32  # a side
 NODES = 64  # of the coarse sum
-NOT_AT_HOME = 60.0
+NOT_AT_HOME = 600.0  # with 60, one q in five goes to `ln_tail`
 NEGLIGIBLE = 1e-3  # a term beside the first, of the error that is asked for
 LARGEST = 300.0  # of |ln E|, so that products stay numbers
 LEVELS = 8
