@@ -65,7 +65,15 @@ def test_the_sdist_has_what_tests_need_and_nothing_that_lies_about(sdist):
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert [name for name in names if NEVER_PACKED.search(name)] == []
     assert names >= own_files("genassoc", "tests", "notebooks", "conda-recipe", ".ci")
-    for needed in ("README.md", "CHANGELOG.md", "CITATION.cff", "LICENSE", "pyproject.toml", "docs/index.md", "PKG-INFO"):
+    for needed in (
+        "README.md",
+        "CHANGELOG.md",
+        "CITATION.cff",
+        "LICENSE",
+        "pyproject.toml",
+        "docs/index.md",
+        "PKG-INFO",
+    ):
         assert needed in names
     folders = {name.partition("/")[0] for name in names if "/" in name}
     assert folders == {".ci", "benchmarks", "conda-recipe", "docs", "genassoc", "notebooks", "tests"}
