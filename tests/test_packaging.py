@@ -19,7 +19,9 @@ PROJECT = Path(__file__).resolve().parents[1]
 PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
 # Names that conda-forge has for what PyPI calls otherwise: without Qt, without what dask brings for tables, and the bindings of isa-l.
 CONDA_NAMES = {"matplotlib": "matplotlib-base", "dask": "dask-core", "isal": "python-isal"}
-NEVER_PACKED = re.compile(r"__pycache__|\.pyc$|\.venv|genassoc-demo|\.zarr/|wip_|_build/|\.ruff_cache|\.pytest_cache")
+NEVER_PACKED = re.compile(
+    r"__pycache__|\.pyc$|\.venv|genassoc-demo|\.zarr/|wip_|_build/|docs/reference/(generated|commands)/|\.ruff_cache|\.pytest_cache"
+)
 
 
 def built(target: str, root: Path, into: Path) -> Path:
