@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from genassoc.verbs.arrays import to_dask as to_dask
     from genassoc.verbs.association import associate as associate
     from genassoc.verbs.calibration import calibrate as calibrate
+    from genassoc.verbs.clumping import clump as clump
     from genassoc.verbs.components import PrincipalComponents as PrincipalComponents
     from genassoc.verbs.components import pca as pca
     from genassoc.verbs.demonstration import demo as demo
@@ -133,6 +134,7 @@ _NAMES = {
     "calibrate": "genassoc.verbs.calibration",
     "check_heterozygosity": "genassoc.verbs.sample_checks",
     "check_sex": "genassoc.verbs.sample_checks",
+    "clump": "genassoc.verbs.clumping",
     "convert": "genassoc.verbs.stores",
     "demo": "genassoc.verbs.demonstration",
     "explain": "genassoc.explanation.explain",
