@@ -39,6 +39,7 @@ def report(
     out: Annotated[Path, Option(help="The page, .html.")],
     lang: Annotated[str, Option(help="en | fr: language of the page.")] = "en",
     title: Annotated[str | None, Option(help="By default the traits.")] = None,
+    genes: Annotated[Path | None, Option(help="GTF or GFF3: genes under the pictures of regions.")] = None,
     hits: Annotated[int, Option(min=0, help="Lead variants shown in full; 0 opens no file but the results.")] = 10,
     by: Annotated[str | None, Option(help="Column of arms: outcomes by genotype and its values.")] = None,
     config: Annotated[
@@ -51,7 +52,9 @@ def report(
     from genassoc.verbs.report import report as write_report
 
     cohort = None if config is None else from_config.cohort_of(config)
-    path = write_report(Results.read(results), out, lang=lang, title=title, cohort=cohort, hits=hits, by=by, tell=tell)
+    path = write_report(
+        Results.read(results), out, lang=lang, title=title, cohort=cohort, genes=genes, hits=hits, by=by, tell=tell
+    )
     say(str(path))
 
 

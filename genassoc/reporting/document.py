@@ -32,7 +32,7 @@ th{text-align:left;vertical-align:bottom;border-bottom:1.5px solid var(--ink);pa
 td{vertical-align:top;border-bottom:1px solid var(--line);padding:.25rem .7rem .25rem 0;overflow-wrap:anywhere;max-width:26rem}
 td.number{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums;overflow-wrap:normal}
 figure{margin:1rem 0}
-figure img{max-width:100%;height:auto}
+figure img,figure svg{max-width:100%;height:auto}
 figcaption{max-width:48rem}
 code{font:.85em ui-monospace,Menlo,Consolas,monospace;overflow-wrap:anywhere}
 blockquote{margin:.6rem 0;padding:.2rem 1rem;border-left:4px solid var(--blue);background:var(--pale)}
@@ -52,7 +52,7 @@ figure,tr,li,blockquote,.short{break-inside:avoid}
 thead{display:table-header-group}
 .scroll{overflow:visible}
 table{min-width:0;width:100%;font-size:.78rem}
-figure img{max-height:150mm}
+figure img,figure svg{max-height:150mm}
 section.level2#association,section.level2#loci{break-before:page}
 a{color:inherit;text-decoration:none}
 td.number{white-space:normal}
