@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from genassoc.verbs.arrays import to_dask as to_dask
     from genassoc.verbs.association import associate as associate
     from genassoc.verbs.calibration import calibrate as calibrate
+    from genassoc.verbs.clumping import clump as clump
     from genassoc.verbs.components import PrincipalComponents as PrincipalComponents
     from genassoc.verbs.components import pca as pca
     from genassoc.verbs.demonstration import demo as demo
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
     from genassoc.verbs.pruning import ld_prune as ld_prune
     from genassoc.verbs.quality import sample_qc as sample_qc
     from genassoc.verbs.quality import variant_qc as variant_qc
+    from genassoc.verbs.report import report as report
     from genassoc.verbs.runs import run as run
     from genassoc.verbs.sample_checks import check_heterozygosity as check_heterozygosity
     from genassoc.verbs.sample_checks import check_sex as check_sex
@@ -132,6 +134,7 @@ _NAMES = {
     "calibrate": "genassoc.verbs.calibration",
     "check_heterozygosity": "genassoc.verbs.sample_checks",
     "check_sex": "genassoc.verbs.sample_checks",
+    "clump": "genassoc.verbs.clumping",
     "convert": "genassoc.verbs.stores",
     "demo": "genassoc.verbs.demonstration",
     "explain": "genassoc.explanation.explain",
@@ -147,6 +150,7 @@ _NAMES = {
     "read_sets": "genassoc.verbs.sets",
     "sets_from_gtf": "genassoc.verbs.sets",
     "sets_from_vep": "genassoc.verbs.sets",
+    "report": "genassoc.verbs.report",
     "run": "genassoc.verbs.runs",
     "sample_qc": "genassoc.verbs.quality",
     "SimulatedTrait": "genassoc.simulate",

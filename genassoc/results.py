@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
 
+from genassoc.data.disclosed_tables import Leaving, masked, record_that_leaves
+from genassoc.data.disclosure import Policy, policy_of
 from genassoc.data.forks import check_not_forked
 from genassoc.data.integrity import FileDigest, signature
+from genassoc.data.output import replacing, target_of
 from genassoc.data.result_summary import P_VALUE, has_p, medians_of, summary_of
 from genassoc.data.result_table import (
     ROW_GROUP,
@@ -352,6 +355,7 @@ class Results:
         metadata: Mapping[str, Any] | None = None,
         overwrite: bool = False,
         for_spreadsheets: bool = False,
+        policy: Policy | str | None = None,
     ) -> Path | list[WrittenFile]:
         """Write the table, and its provenance beside it.
 
@@ -371,6 +375,10 @@ class Results:
         for_spreadsheets : bool
             Only for text in genassoc's own columns: put an apostrophe before ids that begin with = + - @, which a spreadsheet
             would evaluate. Control bytes in ids are written as ``\\x1b`` in any case.
+        policy : Policy or "snds", "casd", "ukb", "finngen", optional
+            Write the table as it may leave (`genassoc.data.disclosure`): rows with a small count of carriers, cases or events lose their
+            counts, frequencies and estimates, a column ``withheld`` says which, and ``<file>.withheld.txt`` what. The record beside it has
+            neither notes nor paths. These results stay as they are.
 
         Returns
         -------
@@ -387,6 +395,9 @@ class Results:
         check_not_forked()
         path = Path(path)
         self._check()
+        chosen = policy_of(policy)
+        if chosen is not None:
+            return self._write_leaving(path, dialect, chosen, metadata, overwrite, for_spreadsheets)
         if dialect is not None and dialect in sumstats.DIALECTS:
             if for_spreadsheets:
                 raise OutputError("for_spreadsheets is for tables with genassoc's own columns: leave the dialect out.")
@@ -406,6 +417,29 @@ class Results:
         rows = (piece.cast(dict(schema)) for piece in self._pieces())  # type: ignore[arg-type]
         self.write_rows(path, rows, overwrite=overwrite, for_spreadsheets=for_spreadsheets)
         return path
+
+    def _write_leaving(
+        self,
+        path: Path,
+        dialect: str | None,
+        policy: Policy,
+        metadata: Mapping[str, object] | None,
+        overwrite: bool,
+        for_spreadsheets: bool,
+    ) -> Path | list[WrittenFile]:
+        """`write` under a policy: rows, record and list of what was withheld."""
+        if self.path is not None and path.exists() and path.samefile(self.path):
+            raise OutputError(
+                f"{path} holds the results themselves, which stay as they are: write what leaves to another name."
+            )
+        leaving = _Leaving(self, policy)
+        written = leaving.write(
+            path, dialect, metadata=metadata, overwrite=overwrite, for_spreadsheets=for_spreadsheets
+        )
+        lines = "".join(f"{printable(line)}\n" for line in leaving.rows.withheld.lines())
+        with replacing(target_of(path.with_name(f"{path.name}.withheld.txt"))) as file:
+            file.write(lines.encode())
+        return written
 
     def write_rows(
         self,
@@ -482,6 +516,28 @@ class SetResults(Results):
         return alpha / max(1, int(self.multiplicity["n_tests"].sum()))
 
 
+class _Leaving(Results):
+    """The rows of some results as they may leave, with the record that may be beside them."""
+
+    def __init__(self, results: Results, policy: Policy) -> None:
+        super().__init__(pl.DataFrame())
+        self.rows, self._whole = Leaving(policy), results
+        self.provenance = record_that_leaves(results.provenance, self.rows.withheld)
+
+    def scan(self) -> pl.LazyFrame:
+        """The columns, without a row."""
+        empty = self._whole._collected(self._whole.scan().head(0))
+        return masked(empty, self.rows.policy).lazy()
+
+    def _pieces(self, columns: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
+        return self.rows.rows(self._whole._pieces())
+
+    def _seal(self, path: Path, record: Mapping[str, object], digest: FileDigest, *, overwrite: bool) -> None:
+        written = {"written": record["written"]} if "written" in record else {}
+        leaves = record_that_leaves({**self._whole.provenance, **written}, self.rows.withheld)
+        super()._seal(path, leaves, digest, overwrite=overwrite)
+
+
 def _inflation(medians: pl.DataFrame) -> pl.Series:
     from genassoc.stats.inflation import genomic_inflation  # compiles kernels: only when asked for
 
@@ -521,7 +577,7 @@ def check_place(
         )
 
 
-def write_provenance(path: str | Path, record: Mapping[str, Any]) -> Path:
+def write_provenance(path: str | Path, record: Mapping[str, object]) -> Path:
     """Write ``record`` beside the results file ``path``, with the digests of both.
 
     Raises

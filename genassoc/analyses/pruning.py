@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from genassoc.data.block import GenotypeBlock
-from genassoc.data.cohort.cohort import Cohort
 from genassoc.errors import PlanError
 from genassoc.kernels.genotypes.planes import to_planes
 from genassoc.kernels.genotypes.pruning import PairPlanes, Stretch, keep_apart, sums_of_planes
@@ -125,14 +124,6 @@ class PrunedContig:
     def numbers(self) -> Int64Array:
         """Numbers in the store, ascending."""
         return np.concatenate(self.kept) if self.kept else np.zeros(0, np.int64)
-
-
-def sample_mask(cohort: Cohort) -> UInt64Array:
-    """The cohort's samples in planes of the cohort's blocks: a bit each, (P,)."""
-    words = -(-cohort.block_width // 64)
-    bits = np.zeros(64 * words, np.uint8)
-    bits[cohort.block_columns] = 1
-    return np.packbits(bits, bitorder="little").view(np.uint64)
 
 
 def pair_planes(block: GenotypeBlock, mask: UInt64Array) -> PairPlanes:

@@ -174,13 +174,13 @@ def explain(
             sets=sets,
             tell=tell,
         )
-    row, notes = _find(results, str(variant), trait, test)
+    row, notes = find_row(results, str(variant), trait, test)
     choices = choices_of(results)
     model_of(
         choices, str(row["trait"])
     )  # what is wrong with the choices in the record is said before any file is opened
     cohort = cohort_of(results, cohort, tell)
-    numbers = _numbers(cohort, row, notes)
+    numbers = numbers_of(cohort, row, notes)
     source = RowSource(cohort, choices)
     again = rows_of_model(cohort, choices, numbers, row["trait"])
     own = [again[row["test"]], *other_tests(cohort, choices, numbers, row["trait"], again[row["test"]])]
@@ -216,7 +216,7 @@ def _effects(again: Mapping[str, Mapping[str, Any]]) -> pl.DataFrame:
 _PLACE = ("chromosome", "base_pair_location", "other_allele", "effect_allele", "variant_id")
 
 
-def _numbers(cohort: Cohort, row: Mapping[str, Any], notes: list[str]) -> Int64Array:
+def numbers_of(cohort: Cohort, row: Mapping[str, Any], notes: list[str]) -> Int64Array:
     """The numbers in the store of a row's variant or predictor, or of its alleles; notes of variants that are there twice are added."""
     numbers, counts = allele_numbers(cohort.store, pl.DataFrame([row]).select(*_PLACE))
     if counts[0] == 0:
@@ -226,7 +226,7 @@ def _numbers(cohort: Cohort, row: Mapping[str, Any], notes: list[str]) -> Int64A
     return numbers[0]
 
 
-def _find(results: Results, variant: str, trait: str | None, test: str | None) -> tuple[dict[str, Any], list[str]]:
+def find_row(results: Results, variant: str, trait: str | None, test: str | None) -> tuple[dict[str, Any], list[str]]:
     """The row that is meant, and what to say of others."""
     named = (pl.col("rsid") == variant).fill_null(False) | (pl.col("variant_id") == variant)
     rows = results.scan().filter(named).collect() if results.path else results.table.filter(named)

@@ -14,49 +14,34 @@ from genassoc.shapes import Array
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Explained:
-    """One association, refitted in full.
+class Located:
+    """One association with its samples: what is drawn of it.
 
     Attributes
     ----------
     row : mapping
-        The row of the results that is explained.
-    table : DataFrame
-        Every applicable test: ``test``, ``method``, ``made_the_row``; our ``beta``, ``standard_error``,
-        ``neg_log_10_p_value``; ``reference`` (the program), ``reference_...`` the same of it, null where no other program
-        has the test; ``difference_beta`` and ``difference_standard_error`` in units of the reference's standard error,
-        ``difference_neg_log_10_p_value``.
-    counts : DataFrame
-        Samples and outcomes by genotype, and by arm with ``by``; see `genassoc.explanation.counts.count_table`.
-    fit : object
-        statsmodels' results of the full model; ``fit.summary()`` shows every covariate.
-    reproduced : bool
-        Whether the model, run again on this variant alone, gives the row of the results to the last digit.
+        The row of the results.
     choices : mapping
         Of the model.
     data : RowData
         The samples with the trait and all covariates, those without a call too.
+    by : str or None
+        The column that the samples are divided by.
+    arms : array (n,) or None
+        Its value of each sample.
     notes : tuple of str
         What was found on the way: other rows that the name fits, a variant that is there twice.
     effects : DataFrame or None
         Of a model with an interaction: every test of the variant, the effect in each arm among them.
-    absolute : Absolute or None
-        Of a binary trait and a two-valued E: risks by genotype and arm, numbers needed to treat (``absolute.table``) and
-        ``absolute.reri``; see `genassoc.stats.absolute`.
     """
 
     row: Mapping[str, Any]
-    table: pl.DataFrame
-    counts: pl.DataFrame
-    fit: Any
-    reproduced: bool
     choices: Mapping[str, Any]
     data: RowData
     by: str | None = None
     arms: Array | None = None
     notes: tuple[str, ...] = ()
     effects: pl.DataFrame | None = None
-    absolute: Absolute | None = None
 
     @property
     def title(self) -> str:
@@ -73,3 +58,32 @@ class Explained:
     def groups(self) -> Groups:
         """What samples are counted and drawn by: genotypes, or levels of a predictor."""
         return groups_of(self.data, self.row)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Explained(Located):
+    """One association, refitted in full; of what it is made are fields of `Located`.
+
+    Attributes
+    ----------
+    table : DataFrame
+        Every applicable test: ``test``, ``method``, ``made_the_row``; our ``beta``, ``standard_error``,
+        ``neg_log_10_p_value``; ``reference`` (the program), ``reference_...`` the same of it, null where no other program
+        has the test; ``difference_beta`` and ``difference_standard_error`` in units of the reference's standard error,
+        ``difference_neg_log_10_p_value``.
+    counts : DataFrame
+        Samples and outcomes by genotype, and by arm with ``by``; see `genassoc.explanation.counts.count_table`.
+    fit : object
+        statsmodels' results of the full model; ``fit.summary()`` shows every covariate.
+    reproduced : bool
+        Whether the model, run again on this variant alone, gives the row of the results to the last digit.
+    absolute : Absolute or None
+        Of a binary trait and a two-valued E: risks by genotype and arm, numbers needed to treat (``absolute.table``) and
+        ``absolute.reri``; see `genassoc.stats.absolute`.
+    """
+
+    table: pl.DataFrame
+    counts: pl.DataFrame
+    fit: Any
+    reproduced: bool
+    absolute: Absolute | None = None

@@ -1,22 +1,27 @@
 """One variant's outcome by genotype: boxes, shares with intervals, survival curves."""
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from genassoc.plots.figure import DISTINCT, GREY, INK, PALE, dress, new_axes_row, write_title
+from genassoc.errors import GenassocError
+from genassoc.plots.figure import DISTINCT, GREY, INK, PALE, dress, new_axes, new_axes_row, wrapped_title, write_title
+from genassoc.plots.words import p_equals, paragraphs, plain
 from genassoc.shapes import Array, Float64Array
 from genassoc.stats.proportions import mean_interval, wilson_interval
-from genassoc.stats.survival import kaplan_meier
+from genassoc.stats.survival import Curve, kaplan_meier, log_rank
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# 0, 1, 2 copies: light blue, blue, vermilion; then more levels of a predictor
-_COLOURS = (DISTINCT[5], DISTINCT[0], DISTINCT[1], DISTINCT[2], DISTINCT[3], DISTINCT[6], DISTINCT[7], DISTINCT[4])
+# 0, 1, 2 copies: blue, orange, wine, apart in hue and in lightness for every kind of colour vision; then more levels of a predictor
+_COLOURS = (DISTINCT[0], DISTINCT[6], DISTINCT[7], DISTINCT[2], DISTINCT[3], DISTINCT[5], DISTINCT[1], DISTINCT[4])
+_DASHES: tuple[str | tuple[int, tuple[float, ...]], ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 1.5)))
+_MARKERS = ("o", "s", "D", "^", "v", "P")
 _HIGH = 0.35  # curves and bands that stay above it leave room for a legend of three lines below them
 _POINTS = 400  # of a box; more are drawn at random, as the box itself counts all
 
@@ -39,9 +44,49 @@ class Panel:
     groups: tuple[Array, ...]
 
 
-def draw_boxes(panels: Sequence[Panel], y_label: str, title: str, caption: str) -> "Figure":
+@dataclass(frozen=True)
+class Line:
+    """One arm of a picture of all arms: what is drawn of each genotype, its 95 % limits (G, 3), NaN where there is nobody, and samples."""
+
+    name: str
+    values: Float64Array
+    n: tuple[int, ...]
+
+
+def draw_lines(
+    lines: Sequence[Line], genotypes: Sequence[str], y_label: str, title: str, caption: str, ax: "Axes | None" = None
+) -> "Axes":
+    """A line an arm over the genotypes, with 95 % intervals beside one another; the samples of each arm are under the genotypes."""
+    ax = new_axes(2.6 + 1.1 * len(genotypes), 4.4) if ax is None else ax
+    dress(ax)
+    ax.set_xlim(-0.5, len(genotypes) - 0.5)
+    for at, line in enumerate(lines):
+        x = np.arange(len(genotypes)) + 0.09 * (at - (len(lines) - 1) / 2)
+        known = np.isfinite(line.values[:, 0])
+        middle, low, high = line.values[known].T
+        bounds = np.nan_to_num(np.array([middle - low, high - middle])).clip(min=0.0)
+        ax.errorbar(
+            x[known], middle, yerr=bounds, color=_COLOURS[at % len(_COLOURS)], linestyle=_DASHES[at % len(_DASHES)],
+            marker=_MARKERS[at % len(_MARKERS)], markersize=5.5, linewidth=1.5, elinewidth=1.2, capsize=3,
+            label=plain(line.name), zorder=3,
+        )  # fmt: skip
+    n = [" / ".join(f"{line.n[k]:,}" for line in lines) for k in range(len(genotypes))]
+    ax.set_xticks(
+        range(len(genotypes)), [f"{paragraphs(name)}\nn = {size}" for name, size in zip(genotypes, n)], fontsize=8
+    )
+    ax.grid(axis="y", color=PALE, linewidth=0.6, zorder=0)
+    ax.set_ylabel(plain(y_label), fontsize=9, color=INK)
+    ax.legend(fontsize=8, frameon=False, loc="lower left", bbox_to_anchor=(0.0, 1.0), handlelength=2.6, labelcolor=INK)
+    write_title(ax, title, caption)
+    ax.set_title(
+        ax.get_title(loc="left"), loc="left", fontsize=11, fontweight="bold", color=INK, pad=12.0 + 13.0 * len(lines)
+    )
+    return ax
+
+
+def draw_boxes(panels: Sequence[Panel], y_label: str, title: str, caption: str, ax: "Axes | None" = None) -> "Figure":
     """Quartiles, whiskers to 1.5 times their distance (Tukey), samples as points, means with 95 % intervals as diamonds."""
-    axes = new_axes_row(len(panels), 2.6 + 0.9 * max(len(panel.genotypes) for panel in panels), 4.2)
+    given, axes = ax, _axes(panels, 2.6 + 0.9 * _most(panels), 4.2, ax)
     rng = np.random.default_rng(0)  # where the points lie sideways; no number
     for ax, panel in zip(axes, panels):
         _frame(ax, panel)
@@ -65,13 +110,13 @@ def draw_boxes(panels: Sequence[Panel], y_label: str, title: str, caption: str) 
                 capsize=2.5, zorder=4,
             )  # fmt: skip
         ax.grid(axis="y", color=PALE, linewidth=0.6, zorder=0)
-    axes[0].set_ylabel(y_label, fontsize=9, color=INK)
-    return _finish(axes, title, caption)
+    axes[0].set_ylabel(paragraphs(y_label), fontsize=9, color=INK)
+    return _finish(axes, title, caption, given)
 
 
-def draw_shares(panels: Sequence[Panel], y_label: str, title: str, caption: str) -> "Figure":
+def draw_shares(panels: Sequence[Panel], y_label: str, title: str, caption: str, ax: "Axes | None" = None) -> "Figure":
     """Share of cases in each genotype as bars, with Wilson's 95 % interval; the axis begins at 0."""
-    axes = new_axes_row(len(panels), 2.6 + 0.9 * max(len(panel.genotypes) for panel in panels), 4.2)
+    given, axes = ax, _axes(panels, 2.6 + 0.9 * _most(panels), 4.2, ax)
     top = 0.0
     for ax, panel in zip(axes, panels):
         _frame(ax, panel)
@@ -99,16 +144,18 @@ def draw_shares(panels: Sequence[Panel], y_label: str, title: str, caption: str)
         ax.grid(axis="y", color=PALE, linewidth=0.6, zorder=0)
     for ax in axes:
         ax.set_ylim(0.0, min(1.0, 1.15 * top) if top < 0.87 else 1.09)
-    axes[0].set_ylabel(y_label, fontsize=9, color=INK)
-    return _finish(axes, title, caption)
+    axes[0].set_ylabel(paragraphs(y_label), fontsize=9, color=INK)
+    return _finish(axes, title, caption, given)
 
 
-def draw_levels(panels: Sequence[Panel], n_levels: int, y_label: str, title: str, caption: str) -> "Figure":
+def draw_levels(
+    panels: Sequence[Panel], n_levels: int, y_label: str, title: str, caption: str, ax: "Axes | None" = None
+) -> "Figure":
     """Share of each ordered level in each genotype, stacked from the lowest, paler, to the highest, darker."""
     from matplotlib import colormaps
     from matplotlib.patches import Patch
 
-    axes = new_axes_row(len(panels), 3.2 + 0.9 * max(len(panel.genotypes) for panel in panels), 4.2)
+    given, axes = ax, _axes(panels, 3.2 + 0.9 * _most(panels), 4.2, ax)
     shades = colormaps["Blues"](np.linspace(0.2, 0.95, n_levels))
     for ax, panel in zip(axes, panels):
         _frame(ax, panel)
@@ -120,90 +167,143 @@ def draw_levels(panels: Sequence[Panel], n_levels: int, y_label: str, title: str
             for level in range(n_levels):
                 ax.bar(at, shares[level], bottom=bottom[level], width=0.62, color=shades[level], zorder=2)
         ax.set_ylim(0.0, 1.0)
-    axes[0].set_ylabel(y_label, fontsize=9, color=INK)
+    axes[0].set_ylabel(paragraphs(y_label), fontsize=9, color=INK)
     handles = [Patch(color=shades[level], label=f"level {level}") for level in reversed(range(n_levels))]
     axes[-1].legend(handles=handles, fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    return _finish(axes, title, caption)
+    return _finish(axes, title, caption, given)
 
 
-def draw_survival(panels: Sequence[Panel], x_label: str, y_label: str, title: str, caption: str) -> "Figure":
-    """Kaplan-Meier curves of each genotype with 95 % bands (log-log), and how many are at risk under them."""
-    axes = new_axes_row(len(panels), 4.6, 4.6)
-    end = max(float(group[:, 0].max()) for panel in panels for group in panel.groups if group.size)
+def draw_survival(
+    panels: Sequence[Panel], x_label: str, y_label: str, title: str, caption: str, ax: "Axes | None" = None
+) -> "Figure":
+    """Kaplan-Meier curves of each genotype with 95 % bands (log-log) and marks where samples are censored; below, how many are at risk.
+
+    The log-rank test compares the genotypes of each arm.
+    """
+    given, axes = ax, _axes(panels, 5.4, 4.6, ax)
+    end = max((float(group[:, 0].max()) for panel in panels for group in panel.groups if group.size), default=1.0)
     for ax, panel in zip(axes, panels):
         dress(ax)
         ax.set_xlim(0.0, end)
-        ax.set_ylim(0.0, 1.02)
+        ax.set_ylim(0.0, 1.04)
         ticks = [tick for tick in ax.get_xticks() if 0 <= tick <= end]
         ax.set_xticks(ticks)
-        estimates = []
+        ax.grid(axis="y", color=PALE, linewidth=0.6, zorder=0)
+        lowest = 1.0
         for at, group in enumerate(panel.groups):
             if not group.size:
                 continue
             times, events, entry = group[:, 0], group[:, 1] == 1, group[:, 2]
-            colour = _COLOURS[at % len(_COLOURS)]
             curve = kaplan_meier(times, events, entry)
-            estimates.append(curve.lower)
+            lowest = min(lowest, float(curve.lower.min(initial=1.0)))
             t = np.concatenate([[0.0], curve.time, [float(times.max())]])
-            _step(ax, t, curve.estimate, curve.lower, curve.upper, colour, f"{panel.genotypes[at]} ({times.size:,})")
+            label = f"{plain(panel.genotypes[at]).replace(chr(10), ' ')}: {int(events.sum()):,} of {times.size:,}"
+            _step(ax, t, curve, at, label)
+            censored = np.unique(times[~events])
+            height = np.concatenate([[1.0], curve.estimate])[np.searchsorted(curve.time, censored, side="right")]
+            ax.plot(
+                censored, height, linestyle="none", marker="|", markersize=5, markeredgewidth=0.9,
+                color=_COLOURS[at % len(_COLOURS)], zorder=4, rasterized=censored.size > _POINTS,
+            )  # fmt: skip
         _write_at_risk(ax, panel, ticks)
-        ax.set_xlabel(x_label, fontsize=9, color=INK, labelpad=4 + 11 * (len(panel.groups) + 1))
+        ax.set_xlabel(plain(x_label), fontsize=9, color=INK, labelpad=6 + 11 * (len(panel.groups) + 1))
         if panel.name:
-            ax.set_title(panel.name, fontsize=9, color=INK)
-        low = min(float(curve.min(initial=1.0)) for curve in estimates)
-        ax.legend(fontsize=8, frameon=False, loc="lower left" if low > _HIGH else "upper right")
-    axes[0].set_ylabel(y_label, fontsize=9, color=INK)
-    return _finish(axes, title, caption)
+            ax.set_title(paragraphs(panel.name), fontsize=9, color=INK)
+        test = _log_rank_words(panel)
+        legend = ax.legend(
+            fontsize=8, frameon=True, framealpha=0.85, title=test, title_fontsize=8, handlelength=2.6, alignment="left",
+            loc="lower left" if lowest > _HIGH else "upper right",
+        )  # fmt: skip
+        legend.get_frame().set_linewidth(0.0)
+        legend.set_zorder(6)
+    axes[0].set_ylabel(paragraphs(y_label), fontsize=9, color=INK)
+    return _finish(axes, title, f"{caption}; | censored; legend: with the event, of all", given)
 
 
-def _step(
-    ax: "Axes",
-    t: Float64Array,
-    estimate: Float64Array,
-    lower: Float64Array,
-    upper: Float64Array,
-    colour: str,
-    label: str,
-) -> None:
+def _log_rank_words(panel: Panel) -> str:
+    groups = [group for group in panel.groups if group.size]
+    if len(groups) < 2:
+        return "one genotype: nothing to compare"
+    which = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+    pooled = np.concatenate(groups)
+    test = log_rank(pooled[:, 0], pooled[:, 1] == 1, which, pooled[:, 2])
+    if not test.df:
+        return "log-rank test: no event to compare"
+    freedom = "" if test.df == len(groups) - 1 == 1 else f" ({test.df} df)"
+    return f"log-rank {p_equals(test.neg_log_10_p)}{freedom}"
+
+
+def _step(ax: "Axes", t: Float64Array, curve: Curve, at: int, label: str) -> None:
     """A curve that starts at 1 and keeps its last value until nobody is followed any more."""
 
     def held(values: Float64Array) -> Float64Array:
         return np.concatenate([[1.0], values, values[-1:] if values.size else [1.0]])
 
-    ax.step(t, held(estimate), where="post", color=colour, linewidth=1.5, label=label, zorder=3)
-    ax.fill_between(t, held(lower), held(upper), step="post", color=colour, alpha=0.15, linewidth=0, zorder=1)
+    colour = _COLOURS[at % len(_COLOURS)]
+    ax.step(
+        t, held(curve.estimate), where="post", color=colour, linewidth=1.6, linestyle=_DASHES[at % len(_DASHES)],
+        label=label, zorder=3,
+    )  # fmt: skip
+    ax.fill_between(
+        t, held(curve.lower), held(curve.upper), step="post", color=colour, alpha=0.15, linewidth=0, zorder=1
+    )
 
 
 def _write_at_risk(ax: "Axes", panel: Panel, ticks: Sequence[float]) -> None:
-    """Numbers at risk just after each tick of the axis, one line a genotype."""
-    for at, group in enumerate(panel.groups):
-        if not group.size:
-            continue
-        for tick in ticks:
-            n = int(((group[:, 0] > tick) & (group[:, 2] <= tick)).sum())
-            ax.annotate(
-                f"{n:,}", (tick, 0.0), xycoords=("data", "axes fraction"), xytext=(0, -30 - 11 * at),
-                textcoords="offset points", ha="center", fontsize=7.5, color=_COLOURS[at % len(_COLOURS)] if at else "#3A8FC4",
-            )  # fmt: skip
+    """Numbers at risk just after each tick of the axis, one line a genotype, named at its left."""
     ax.annotate(
-        "at risk", (0.0, 0.0), xycoords="axes fraction", xytext=(-30, -30), textcoords="offset points", ha="right",
-        fontsize=7.5, color=GREY,
+        "at risk", (0.0, 0.0), xycoords="axes fraction", xytext=(-24, -22), textcoords="offset points", ha="right",
+        va="center", fontsize=7.5, color=GREY,
     )  # fmt: skip
+    for at, group in enumerate(panel.groups):
+        colour, down = _COLOURS[at % len(_COLOURS)], -33 - 11 * at
+        ax.annotate(
+            plain(panel.genotypes[at].split("\n")[0]), (0.0, 0.0), xycoords="axes fraction", xytext=(-24, down),
+            textcoords="offset points", ha="right", va="center", fontsize=7.5, color=colour, fontweight="bold",
+        )  # fmt: skip
+        for tick in ticks:
+            n = int(((group[:, 0] > tick) & (group[:, 2] <= tick)).sum()) if group.size else 0
+            ax.annotate(
+                f"{n:,}", (tick, 0.0), xycoords=("data", "axes fraction"), xytext=(0, down),
+                textcoords="offset points", ha="center", va="center", fontsize=7.5, color=INK,
+            )  # fmt: skip
 
 
 def _frame(ax: "Axes", panel: Panel) -> None:
     """Axes with one place a genotype."""
     dress(ax)
     ax.set_xlim(-0.6, len(panel.genotypes) - 0.4)
-    names = [f"{name}\nn = {len(group):,}" for name, group in zip(panel.genotypes, panel.groups)]
+    names = [f"{paragraphs(name)}\nn = {len(group):,}" for name, group in zip(panel.genotypes, panel.groups)]
     ax.set_xticks(range(len(panel.genotypes)), names, fontsize=8)
     if panel.name:
-        ax.set_title(panel.name, fontsize=9, color=INK)
+        ax.set_title(paragraphs(panel.name), fontsize=9, color=INK)
 
 
-def _finish(axes: "Sequence[Axes]", title: str, caption: str) -> "Figure":
+def _most(panels: Sequence[Panel]) -> int:
+    return max(len(panel.genotypes) for panel in panels)
+
+
+def _axes(panels: Sequence[Panel], width: float, height: float, ax: "Axes | None") -> "list[Axes]":
+    """The axes given, for one panel; else one a panel, on a figure of their own."""
+    if ax is None:
+        return new_axes_row(len(panels), width, height)
+    if len(panels) > 1:
+        raise GenassocError(
+            f"ax= is for one arm, and this picture has {len(panels)}: leave ax= out, or draw effect_by_arm, which shows all on one."
+        )
+    return [ax]
+
+
+def _finish(axes: "Sequence[Axes]", title: str, caption: str, given: "Axes | None") -> "Figure":
     figure = axes[0].get_figure(root=True)
     assert figure is not None
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold", color=INK)
-    write_title(axes[-1], "", caption)
+    if given is None:
+        whole = textwrap.wrap(title, max(20, int(72.0 * figure.get_figwidth() / (0.62 * 11.0))))
+        figure.suptitle("\n".join(map(plain, whole)), x=0.01, ha="left", fontsize=11, fontweight="bold", color=INK)
+        write_title(axes[-1], "", caption)
+    else:
+        name = given.get_title()
+        write_title(given, "\n".join(filter(None, (title, name))), caption)
+        given.set_title("")
+        given.set_title(wrapped_title(given, title), loc="left", fontsize=11, fontweight="bold", color=INK, pad=10)
     return figure

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from genassoc.data.output import replacing, target_of
 from genassoc.errors import OutputError
+from genassoc.plots.words import plain
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    from matplotlib.axes import Axes as Axes
     from matplotlib.figure import Figure as Figure
 
 # Paul Tol's and Okabe and Ito's colours: distinct for every common kind of colour vision, and in grey.
@@ -21,6 +22,7 @@ DISTINCT = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#222222", "#56B4E9", "#
 
 _CAPTION_SIZE = 7.0
 _CAPTION_LETTER = 0.53 * _CAPTION_SIZE  # mean width of its letters, in points
+_TITLE_LETTER = 0.62  # of the size of bold letters: their mean width
 
 # What is saved bears no date, so that the same results give the same file.
 _UNDATED: dict[str, dict[str, None]] = {
@@ -85,9 +87,9 @@ def dress(ax: "Axes") -> None:
 def write_title(ax: "Axes", title: str, caption: str) -> None:
     """Title at the upper left, and the caption in small grey letters under the axes' label."""
     if title:
-        ax.set_title(title, loc="left", fontsize=11, fontweight="bold", color=INK, pad=10)
+        ax.set_title(wrapped_title(ax, title), loc="left", fontsize=11, fontweight="bold", color=INK, pad=10)
     if caption:
-        lines = _wrap(ax, caption)
+        lines = [plain(line) for line in _wrap(ax, caption)]
         ax.set_xlabel(ax.get_xlabel() + "\n" * len(lines), color=INK, fontsize=9)
         ax.annotate(
             "\n".join(lines),
@@ -99,6 +101,14 @@ def write_title(ax: "Axes", title: str, caption: str) -> None:
             color=GREY,
             annotation_clip=False,
         )
+
+
+def wrapped_title(ax: "Axes", title: str, size: float = 11.0) -> str:
+    """A title in as many lines as it needs to be whole above its axes."""
+    figure = ax.get_figure(root=True)
+    points = 400.0 if figure is None else 72.0 * float(figure.get_figwidth()) * ax.get_position().width
+    letters = max(16, int(points / (_TITLE_LETTER * size)))
+    return "\n".join(plain(piece) for line in title.split("\n") for piece in textwrap.wrap(line, letters) or [""])
 
 
 def _wrap(ax: "Axes", caption: str) -> list[str]:
@@ -122,6 +132,14 @@ def size_in_points(ax: "Axes") -> tuple[float, float]:
     return 72.0 * float(width) * box.width, 72.0 * float(height) * box.height
 
 
+def figure_of(drawn: "Axes | tuple[Axes, Axes] | Figure") -> "Figure | None":
+    """The figure of what a plot function returned."""
+    from matplotlib.figure import Figure
+
+    ax = drawn[0] if isinstance(drawn, tuple) else drawn
+    return ax if isinstance(ax, Figure) else ax.get_figure(root=True)
+
+
 def save_figure(drawn: "Axes | tuple[Axes, Axes] | Figure", path: str | Path, dpi: int = 150) -> Path:
     """Save a plot as .png, .pdf or .svg: under a ``wip_`` name first, then renamed.
 
@@ -140,7 +158,6 @@ def save_figure(drawn: "Axes | tuple[Axes, Axes] | Figure", path: str | Path, dp
         The ending is none of the three, or the file cannot be written.
     """
     from matplotlib import rc_context
-    from matplotlib.figure import Figure
 
     path = Path(path)
     ending = path.suffix.lower()
@@ -148,8 +165,7 @@ def save_figure(drawn: "Axes | tuple[Axes, Axes] | Figure", path: str | Path, dp
         raise OutputError(
             f"{path}: a plot is saved as .png, .pdf or .svg; {path.suffix or 'no ending'} is none of them."
         )
-    ax = drawn[0] if isinstance(drawn, tuple) else drawn
-    figure = ax if isinstance(ax, Figure) else ax.get_figure(root=True)
+    figure = figure_of(drawn)
     if figure is None:
         raise OutputError(f"{path}: these axes belong to no figure, so there is nothing to save.")
     # SVG: the ids of its parts are drawn at random unless salted

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from genassoc.plots.figure import GREY, INK
+from genassoc.plots.words import plain
 from genassoc.shapes import Float64Array
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ Box = tuple[float, float, float, float]  # left, bottom, right, top
 def place_labels(
     ax: "Axes", named: pl.DataFrame, crowd: pl.DataFrame, x: str, y: str, size_points: tuple[float, float]
 ) -> None:
-    """Write each row's name (see `point_name`) near its point, away from other names and the crowd of points.
+    """Write each row's name (its ``label`` where there is such a column, else see `point_name`) near its point, away from other names and the crowd of points.
 
     Names stand above their points, below them where the y axis runs downward. Places are worked out for axes of ``size_points`` with the limits that are set: a later change moves the
     points and their names together, but may let names touch.
@@ -53,13 +54,13 @@ def place_labels(
     others = in_points(crowd)
     taken: list[_Place] = []
     for row, point in zip(named.iter_rows(named=True), in_points(named)):
-        name = point_name(row)
+        name = row.get("label") or point_name(row)
         place = _best_place(name, (float(point[0]), float(point[1])), others, taken, (width, height))
         taken.append(place)
         aside, up = place.foot[0] - place.point[0], place.foot[1] - place.point[1]
         leader = {"arrowstyle": "-", "color": GREY, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3}
         ax.annotate(
-            name,
+            plain(name),
             (row[x], row[y]),
             xytext=(aside, -up if downward else up),
             textcoords="offset points",

@@ -2,6 +2,7 @@
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import gammaincinv
 
 from genassoc.shapes import Float64Array
 from genassoc.stats.tails import Z_975, t_quantile_975
@@ -26,3 +27,11 @@ def mean_interval(values: ArrayLike) -> tuple[float, float, float]:
     mean = float(values.mean())
     half = float(t_quantile_975(values.size - 1)) * float(values.std(ddof=1)) / float(np.sqrt(values.size))
     return mean, mean - half, mean + half
+
+
+def poisson_rate(events: float, exposure: float) -> tuple[float, float, float]:
+    """Events per unit of exposure and their exact 95 % interval (Garwood 1936); NaN without exposure."""
+    if not exposure > 0:
+        return float("nan"), float("nan"), float("nan")
+    low = float(gammaincinv(events, 0.025)) if events > 0 else 0.0
+    return events / exposure, low / exposure, float(gammaincinv(events + 1.0, 0.975)) / exposure

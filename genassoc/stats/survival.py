@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from genassoc.shapes import Float64Array, Int64Array
-from genassoc.stats.tails import Z_975
+from genassoc.stats.tails import Z_975, neg_log_10_p_chi2
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,52 @@ def kaplan_meier(time: ArrayLike, event: ArrayLike, entry: ArrayLike | None = No
         greenwood = np.cumsum(d / (Y * (Y - d)))
         variance = np.asarray(np.where(survival > 0, survival**2 * greenwood, 0.0), dtype=np.float64)
     return Curve(t, Y, d, survival, variance, *_limits(survival, variance))
+
+
+@dataclass(frozen=True)
+class LogRank:
+    """A log-rank test: chi-squared, its degrees of freedom, -log10 p; 0 degrees and NaN where no event can be compared."""
+
+    chi2: float
+    df: int
+    neg_log_10_p: float
+
+
+def log_rank(time: ArrayLike, event: ArrayLike, group: ArrayLike, entry: ArrayLike | None = None) -> LogRank:
+    """Whether the hazards of groups differ: observed less expected events, over their hypergeometric variance (Mantel 1966; Peto & Peto 1972).
+
+    Parameters
+    ----------
+    time, event : arrays (n,)
+        As `kaplan_meier`.
+    group : array (n,)
+        Any values.
+    entry : array (n,), optional
+    """
+    happened = np.asarray(event).astype(bool)
+    names, which = np.unique(np.asarray(group), return_inverse=True)
+    times = np.asarray(time, dtype=np.float64)
+    start = np.full(times.size, -np.inf) if entry is None else np.asarray(entry, dtype=np.float64)
+    at = np.unique(times[happened])
+    Y, d = (np.zeros((names.size, at.size)) for _ in range(2))
+    for k in range(names.size):
+        own = which == k
+        left = np.searchsorted(np.sort(times[own]), at, side="left")
+        late = np.searchsorted(np.sort(start[own]), at, side="left")
+        Y[k] = late - left
+        ended = np.sort(times[own & happened])
+        d[k] = np.searchsorted(ended, at, side="right") - np.searchsorted(ended, at, side="left")
+    n, events = Y.sum(axis=0), d.sum(axis=0)
+    share = Y / n
+    factor = events * (n - events) / np.maximum(n - 1.0, 1.0)
+    difference = (d - events * share).sum(axis=1)
+    V = np.diag((share * factor).sum(axis=1)) - (share * factor) @ share.T
+    compared = (Y[:, (n > Y.max(axis=0))] > 0).any(axis=1)  # at risk at an event together with another group
+    df = int(np.linalg.matrix_rank(V)) if compared.any() else 0
+    if df < 1:
+        return LogRank(float("nan"), 0, float("nan"))
+    chi2 = float(difference @ np.linalg.pinv(V, hermitian=True) @ difference)
+    return LogRank(chi2, df, float(neg_log_10_p_chi2(chi2, df)))
 
 
 def cumulative_incidence(

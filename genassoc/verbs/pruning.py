@@ -15,12 +15,12 @@ from genassoc.analyses.pruning import (
     Pruning,
     Window,
     prune_contig,
-    sample_mask,
 )
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.contigs import shown
 from genassoc.data.cohort.dosed_variants import dosage_notes
 from genassoc.data.cohort.kept_variants import KeptVariants
+from genassoc.data.cohort.ld import sample_mask
 from genassoc.data.cohort.long_range_ld import outside_long_range_ld
 from genassoc.data.cohort.variant_lists import write_variants
 from genassoc.data.cohort.variants import maf_above, missing_below

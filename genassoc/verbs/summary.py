@@ -105,7 +105,9 @@ class Outline:
         ]
         unknown = record.get("samples", {}).get("dropped", {}).get("not_in_genotypes", 0)
         if unknown:
-            lines.append(f"  {counted(unknown, 'sample')} of the phenotypes without genotypes")
+            lines.append(
+                f"  {counted(unknown, 'sample')} of the phenotypes {'has' if unknown == 1 else 'have'} no genotypes"
+            )
         if len(self.traits) <= _SEVERAL:
             for trait in self.traits:
                 lines += self._paragraph(trait)

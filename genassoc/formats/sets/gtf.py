@@ -1,9 +1,11 @@
 """Intervals of genes in a GTF or GFF3 file."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 
+from genassoc.data.cohort.contigs import bare_name, chromosome_of
 from genassoc.errors import InputError
 from genassoc.formats.sets.text import first_line, read_lines
 
@@ -116,3 +118,68 @@ def _apart(path: Path, table: pl.DataFrame, notes: list[str]) -> pl.DataFrame:
             .alias("gene")
         )
     return table
+
+
+def read_genes(path: str | Path, regions: Sequence[tuple[str, int, int]]) -> pl.DataFrame:
+    """Genes and their exons that lie in some regions, for pictures: the file is read once, a stretch of lines at a time.
+
+    Parameters
+    ----------
+    path : path
+        GTF or GFF3, plain or gzip.
+    regions : sequence of (contig, first, last)
+        Contigs in whatever spelling: chr6, 6.
+
+    Returns
+    -------
+    DataFrame
+        contig (as in ``regions``), feature ("gene" or "exon"), gene (its name, else its id), start, end, strand.
+
+    Raises
+    ------
+    InputError
+        A line is none of a GTF.
+    """
+    path = Path(path)
+    spelt: dict[str, str] = {}
+
+    def key(name: str) -> str:
+        return spelt.setdefault(name, chromosome_of(name) or bare_name(name))
+
+    parts: list[pl.DataFrame] = []
+    for lines in read_lines(path, blanks=False):
+        cells = lines.fields(9)
+        if "field_8" not in cells.columns:
+            raise InputError(
+                f"{path}:{lines.numbers[0]}: is no line of a GTF: it has fewer than 9 columns separated by tabs"
+            )
+        lines.refuse(cells["field_8"].is_null(), "is no line of a GTF: it has fewer than 9 columns separated by tabs")
+        names = {name: key(name) for name in cells["field_0"].unique().to_list()}
+        start, end = (pl.col(name).cast(pl.Int64, strict=False) for name in ("field_3", "field_4"))
+        for contig, first, last in regions:
+            ours = [name for name, value in names.items() if value == key(contig)]
+            if not ours:
+                continue
+            found = cells.filter(
+                pl.col("field_0").is_in(ours), pl.col("field_2").is_in(["gene", "exon"]), start <= last, end >= first
+            )
+            parts.append(
+                found.select(
+                    pl.lit(contig).alias("contig"),
+                    pl.col("field_2").alias("feature"),
+                    pl.coalesce(
+                        pl.col("field_8").str.extract(r'(?:^|[; ])(?:gene_name[ =]"?|Name=)([^";]+)'),
+                        pl.col("field_8").str.extract(r'(?:^|[; ])(?:gene_id[ =]"?|ID=gene:)([^";]+)'),
+                    ).alias("gene"),
+                    start.alias("start"),
+                    end.alias("end"),
+                    pl.col("field_6").alias("strand"),
+                ).drop_nulls("gene")
+            )
+            if sum(part.height for part in parts) > MOST_INTERVALS:
+                raise InputError(f"{path}: has more than {MOST_INTERVALS:,} genes and exons in these regions")
+    schema = dict.fromkeys(("start", "end"), pl.Int64)
+    order = ("contig", "feature", "gene", "start", "end", "strand")
+    if not parts:
+        return pl.DataFrame(schema={name: schema.get(name, pl.String) for name in order})
+    return pl.concat([part.cast(schema) for part in parts]).select(order).unique(maintain_order=True)
