@@ -19,6 +19,7 @@ from small_cohort import make_files
 import genassoc as ga
 from genassoc import progress
 from genassoc.cli.commands import app
+from genassoc.data.top_rows import p_text
 from genassoc.verbs.summary import WIDTH, answering, counted, lines_and_facts, wrapped
 
 PROJECT = Path(__file__).parents[1]
@@ -160,6 +161,50 @@ def test_the_row_that_answers_comes_first(trial):
     assert facts["traits"][0]["best"][0]["test"] == "add:E"
     assert len(lines) <= 24  # of a screen
     assert not any("add" in line.split("(")[-1].split(",") for line in lines)
+
+
+def test_the_logger_says_what_the_terminal_says(files, tmp_path, caplog):
+    caplog.set_level("INFO", "genassoc")
+    cohort = ga.Cohort.align(ga.open_store(files.store), files.phenotypes, sample_id="IID")
+    cohort = cohort.keep_variants(ga.variants.maf_above(0.2))
+    found = ga.associate(cohort, ga.Logistic(["t2d"]), out=tmp_path / "o.parquet", executor=ga.Serial())
+    said = [record.getMessage() for record in caplog.records if record.name == "genassoc"]
+    assert set(found.provenance["notes"]) <= set(said) and len(said) == len(set(said))
+    dropped = found.provenance["variants"]["dropped"]["maf_above(0.2)"]
+    assert f"left out by maf_above(0.2): {dropped:,} variants" in said and any(line.startswith("t2d") for line in said)
+    assert said[-1].startswith(f"{tmp_path / 'o.parquet'}: ")
+
+
+def test_objects_are_shown_in_80_columns_and_as_html(files, tmp_path):
+    """A trait and a file whose names are markup stay text; beta, its standard error, ratio and p are whole."""
+    table = pl.read_csv(files.phenotypes, separator="\t", null_values="NA").rename({"t2d": "<script>x</script>"})
+    store = ga.open_store(files.store)
+    cohort = ga.Cohort.align(store, table, sample_id="IID")
+    found = ga.associate(cohort, ga.Logistic(["<script>x</script>"]), executor=ga.Serial(), relatedness=False)
+    for thing in (cohort, found, found.top(5)):
+        assert all(len(line) <= 80 for line in repr(thing).splitlines() if "/" not in line)
+    for thing in (store, cohort, found, found.top(5)):
+        page = thing._repr_html_()
+        assert "<script>" not in page and page.count("<table") == page.count("</table>")
+    top = found.top(3)
+    head, first = str(top).splitlines()[:2]
+    assert head.split() == ["variant_id", "allele", "beta", "SE", "odds", "ratio", "(95", "%)", "p", "-log10", "p"]
+    row = top.row(0, named=True)
+    assert (
+        first.split()[0] == row["variant_id"]
+        and f"{row['beta']:.3g}" in first
+        and f"{row['odds_ratio']:.3g} (" in first
+    )
+    assert row["odds_ratio"] == pytest.approx(2.718281828459045 ** row["beta"], rel=1e-12)  # rounding of exp
+    assert row["ratio_lower"] < row["odds_ratio"] < row["ratio_upper"]
+    assert row["p_value"] == pytest.approx(10 ** -row["neg_log_10_p_value"], rel=1e-12)
+    assert top.select("beta", "n").columns == ["beta", "n"] and "shape" in str(top.select("beta", "n"))
+    assert ga.Results(found.table).top(1).columns[-1] == "p_value"  # the model is not known: no ratio
+
+
+def test_p_is_shown_beyond_what_a_double_holds():
+    shown = [p_text(value) for value in (None, 0.0, 0.30103, 3.0, 7.30103, 411.5, 9.9999)]
+    assert shown == ["-", "1", "0.5", "1.00e-03", "5.00e-08", "3.16e-412", "1.00e-10"]
 
 
 def test_answering():

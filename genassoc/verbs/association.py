@@ -41,6 +41,7 @@ from genassoc.verbs.run_record import (
     finish_record,
     input_files,
     inputs_of,
+    log_run,
     reused_note,
     run_of,
     there_already,
@@ -257,7 +258,9 @@ def associate_to_file(
             inflated = record_inflation(results, merged.digest, cohort, model)
         for note in inflated:
             warnings.warn(note, StructureWarning, stacklevel=3)
-    return _audited(results, merged.digest, cohort, options)
+    results = _audited(results, merged.digest, cohort, options)
+    log_run(results.provenance, (*job.state.notes, *job.state.cautions), out)
+    return results
 
 
 def _reused(out: Path, existing: Record, cohort: Cohort, options: RunOptions) -> Results:

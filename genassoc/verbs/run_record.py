@@ -178,6 +178,19 @@ def warn_of_columns(cautions: Sequence[str], notes: Sequence[str] = ()) -> None:
         warnings.warn("\n  ".join(["how columns were read:", *cautions]), CodingWarning, stacklevel=4)
 
 
+def log_run(record: Mapping[str, object], logged: Sequence[str], out: Path) -> None:
+    """Log, at INFO, what the terminal says of a finished run: notes that are not ``logged`` yet, what was left out, and where the table is."""
+    logger = logging.getLogger("genassoc")
+    notes, variants = record.get("notes"), record.get("variants")
+    for note in notes if isinstance(notes, list) else ():
+        if note not in logged:
+            logger.info(note)
+    counts = variants if isinstance(variants, Mapping) else {}
+    for reason, n in counts.get("dropped", {}).items():
+        logger.info("left out by %s: %s variants", reason, f"{n:,}")
+    logger.info("%s: %s of %s variants tested", out, f"{counts.get('kept', 0):,}", f"{counts.get('read', 0):,}")
+
+
 def trait_notes(cohort: Cohort, model: AssociationModel, state: ScanState) -> list[str]:
     """Notes on odd traits of a linear model: only two values, or too few samples."""
     if not isinstance(model, Linear):

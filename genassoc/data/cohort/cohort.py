@@ -590,9 +590,8 @@ class Cohort:
         if self.sex is not None:
             male, female, unknown = (int((self.sex == code).sum()) for code in (1, 2, 0))
             lines.append(f"sex: {male:,} male, {female:,} female, {unknown:,} unknown")
-        filters = "; ".join(self.selection.describe())
-        lines.append(f"{self.n_variants:,} variants in the store" + (f"; filters: {filters}" if filters else ""))
-        return lines
+        filters = "; ".join(["", *self.selection.describe()]).replace("; ", "; filters: ", 1)
+        return [*lines, f"{self.n_variants:,} variants in the store{filters}"]
 
     def __repr__(self) -> str:
         return lines_shown([f"Cohort({self.n_samples:,} samples, {self.n_variants:,} variants)", *self.summary_lines()])
