@@ -5,8 +5,9 @@ from typing import Annotated
 
 import click
 
-from genassoc.cli.options import Threads, executor, progress, say, tell
+from genassoc.cli.options import Threads, executor
 from genassoc.cli.signatures import Argument, Option, command
+from genassoc.cli.speech import progress, say, tell
 
 _GENE = "Genes"
 
@@ -14,7 +15,7 @@ _GENE = "Genes"
 def add_to(app: click.Group) -> None:
     """Add them to the commands."""
     for function in (plot, report, explain, demo):
-        app.add_command(command(function))
+        app.add_command(command(function, answers=function is explain))
 
 
 def plot(
