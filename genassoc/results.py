@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
 
+from genassoc.data.disclosed_tables import Leaving, masked, record_that_leaves
+from genassoc.data.disclosure import Policy, policy_of
 from genassoc.data.forks import check_not_forked
 from genassoc.data.integrity import FileDigest, signature
+from genassoc.data.output import replacing, target_of
 from genassoc.data.pickled import PickledByPlace
 from genassoc.data.result_summary import P_VALUE, has_p, medians_of, summary_of
 from genassoc.data.result_table import (
@@ -23,6 +26,7 @@ from genassoc.data.result_table import (
     write_table,
 )
 from genassoc.data.sidecar import Record, check_table, read_record, standing, write_record
+from genassoc.data.top_rows import TopRows
 from genassoc.errors import GenassocError, InputError, OutputError, UncheckedWarning, printable
 from genassoc.formats.sumstats import sumstats
 from genassoc.formats.sumstats import writer as sumstats_writer
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
 
 NEEDED = ("chromosome", "base_pair_location", "effect_allele", "other_allele", P_VALUE, "trait", "test")
 TEXT_SUFFIXES = tuple(suffix for suffix in SUFFIXES if suffix != ".parquet")
+RATIOS = ("odds ratio", "hazard ratio", "rate ratio")  # what exp(beta) may be called in a record
 DIALECTS: dict[str, tuple[str, ...]] = {
     "parquet": (".parquet",),
     "tsv": TEXT_SUFFIXES,
@@ -247,8 +252,18 @@ class Results(PickledByPlace):
         assert self.path is not None
         return scan_table(self.path)
 
-    def top(self, n: int = 10, trait: str | None = None) -> pl.DataFrame:
-        """The ``n`` rows with the smallest p, of one trait or all; equal p stay in store order."""
+    def top(self, n: int = 10, trait: str | None = None) -> TopRows:
+        """The ``n`` rows with the smallest p, of one trait or all; equal p stay in store order.
+
+        Returns
+        -------
+        TopRows
+            A table of all columns, ``p_value`` and of models of risks the ratio with its interval (``odds_ratio``, ``ratio_lower``,
+            ``ratio_upper``) beside them; printed are what names a row, beta, its standard error, the ratio and p.
+        """
+        return TopRows.of(self._strongest(n, trait), self.ratio)
+
+    def _strongest(self, n: int, trait: str | None) -> pl.DataFrame:
         if isinstance(n, bool) or not isinstance(n, int) or n < 0:
             raise GenassocError(
                 f"top(n): n must be the number of rows to show, a whole number of at least 0, not {n!r}."
@@ -256,6 +271,13 @@ class Results(PickledByPlace):
         rows = self._of_trait(trait).with_row_index("_row").filter(has_p())
         best = rows.sort([P_VALUE, "_row"], descending=[True, False]).head(n)
         return self._collected(best.drop("_row"))
+
+    @property
+    def ratio(self) -> str | None:
+        """What exp(beta) is called: "odds ratio", "hazard ratio", "rate ratio"; None where beta itself is read, or it is not known."""
+        effect = self.provenance.get("effect")
+        ratio = effect.get("ratio") if isinstance(effect, Mapping) else None
+        return ratio if ratio in RATIOS else None
 
     def lambda_gc(self, trait: str | None = None) -> float | pl.DataFrame:
         """Genomic inflation: the median chi-squared over that of 1 degree of freedom without any association.
@@ -289,7 +311,7 @@ class Results(PickledByPlace):
         codes : DataFrame
             trait, test, code, chromosome, n_rows: rows that have a code.
         best : DataFrame
-            The row with the smallest p of each trait: what names it and its estimate.
+            The row with the smallest p of each trait and test: what names it and its estimate.
         """
         found = summary_of(self.pieces_of)
         return found.medians.select("trait", "test", "n_variants", _inflation(found.medians)), found.codes, found.best
@@ -341,6 +363,7 @@ class Results(PickledByPlace):
         metadata: Mapping[str, Any] | None = None,
         overwrite: bool = False,
         for_spreadsheets: bool = False,
+        policy: Policy | str | None = None,
     ) -> Path | list[WrittenFile]:
         """Write the table, and its provenance beside it.
 
@@ -360,6 +383,10 @@ class Results(PickledByPlace):
         for_spreadsheets : bool
             Only for text in genassoc's own columns: put an apostrophe before ids that begin with = + - @, which a spreadsheet
             would evaluate. Control bytes in ids are written as ``\\x1b`` in any case.
+        policy : Policy or "snds", "casd", "ukb", "finngen", optional
+            Write the table as it may leave (`genassoc.data.disclosure`): rows with a small count of carriers, cases or events lose their
+            counts, frequencies and estimates, a column ``withheld`` says which, and ``<file>.withheld.txt`` what. The record beside it has
+            neither notes nor paths. These results stay as they are.
 
         Returns
         -------
@@ -376,6 +403,9 @@ class Results(PickledByPlace):
         check_not_forked()
         path = Path(path)
         self._check()
+        chosen = policy_of(policy)
+        if chosen is not None:
+            return self._write_leaving(path, dialect, chosen, metadata, overwrite, for_spreadsheets)
         if dialect is not None and dialect in sumstats.DIALECTS:
             if for_spreadsheets:
                 raise OutputError("for_spreadsheets is for tables with genassoc's own columns: leave the dialect out.")
@@ -395,6 +425,29 @@ class Results(PickledByPlace):
         rows = (piece.cast(dict(schema)) for piece in self._pieces())  # type: ignore[arg-type]
         self.write_rows(path, rows, overwrite=overwrite, for_spreadsheets=for_spreadsheets)
         return path
+
+    def _write_leaving(
+        self,
+        path: Path,
+        dialect: str | None,
+        policy: Policy,
+        metadata: Mapping[str, object] | None,
+        overwrite: bool,
+        for_spreadsheets: bool,
+    ) -> Path | list[WrittenFile]:
+        """`write` under a policy: rows, record and list of what was withheld."""
+        if self.path is not None and path.exists() and path.samefile(self.path):
+            raise OutputError(
+                f"{path} holds the results themselves, which stay as they are: write what leaves to another name."
+            )
+        leaving = _Leaving(self, policy)
+        written = leaving.write(
+            path, dialect, metadata=metadata, overwrite=overwrite, for_spreadsheets=for_spreadsheets
+        )
+        lines = "".join(f"{printable(line)}\n" for line in leaving.rows.withheld.lines())
+        with replacing(target_of(path.with_name(f"{path.name}.withheld.txt"))) as file:
+            file.write(lines.encode())
+        return written
 
     def write_rows(
         self,
@@ -454,11 +507,9 @@ class SetResults(Results):
 
     needed: ClassVar[tuple[str, ...]] = ("set_id", "mask", "max_maf", "trait", "test", P_VALUE, "code")
 
-    def top(self, n: int = 10, trait: str | None = None) -> pl.DataFrame:
-        """The ``n`` rows with the smallest p, of one trait or all; equal p stay in the order of the table."""
-        full = super().top
+    def _strongest(self, n: int, trait: str | None) -> pl.DataFrame:
         left_out = int(self._collected(self.scan().select(pl.col("left_out").is_not_null().sum())).item())
-        best = full(n + left_out if left_out and isinstance(n, int) else n, trait)
+        best = super()._strongest(n + left_out if left_out and isinstance(n, int) else n, trait)
         return best.filter(pl.col("left_out").is_null()).head(n)
 
     @property
@@ -472,6 +523,28 @@ class SetResults(Results):
     def threshold(self, alpha: float = 0.05) -> float:
         """The p below which a row is significant when every mask, bin, test and trait is counted (Bonferroni)."""
         return alpha / max(1, int(self.multiplicity["n_tests"].sum()))
+
+
+class _Leaving(Results):
+    """The rows of some results as they may leave, with the record that may be beside them."""
+
+    def __init__(self, results: Results, policy: Policy) -> None:
+        super().__init__(pl.DataFrame())
+        self.rows, self._whole = Leaving(policy), results
+        self.provenance = record_that_leaves(results.provenance, self.rows.withheld)
+
+    def scan(self) -> pl.LazyFrame:
+        """The columns, without a row."""
+        empty = self._whole._collected(self._whole.scan().head(0))
+        return masked(empty, self.rows.policy).lazy()
+
+    def _pieces(self, columns: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
+        return self.rows.rows(self._whole._pieces())
+
+    def _seal(self, path: Path, record: Mapping[str, object], digest: FileDigest, *, overwrite: bool) -> None:
+        written = {"written": record["written"]} if "written" in record else {}
+        leaves = record_that_leaves({**self._whole.provenance, **written}, self.rows.withheld)
+        super()._seal(path, leaves, digest, overwrite=overwrite)
 
 
 def _inflation(medians: pl.DataFrame) -> pl.Series:
@@ -513,7 +586,7 @@ def check_place(
         )
 
 
-def write_provenance(path: str | Path, record: Mapping[str, Any]) -> Path:
+def write_provenance(path: str | Path, record: Mapping[str, object]) -> Path:
     """Write ``record`` beside the results file ``path``, with the digests of both.
 
     Raises
