@@ -14,7 +14,7 @@ from genassoc.data.forks import check_not_forked
 from genassoc.data.integrity import FileDigest, signature
 from genassoc.data.output import replacing, target_of
 from genassoc.data.pickled import PickledByPlace
-from genassoc.data.result_summary import P_VALUE, has_p, medians_of, summary_of
+from genassoc.data.result_summary import P_VALUE, has_p, inflation_of, medians_of, summary_of
 from genassoc.data.result_table import (
     ROW_GROUP,
     SUFFIXES,
@@ -261,7 +261,7 @@ class Results(PickledByPlace):
             A table of all columns, ``p_value`` and of models of risks the ratio with its interval (``odds_ratio``, ``ratio_lower``,
             ``ratio_upper``) beside them; printed are what names a row, beta, its standard error, the ratio and p.
         """
-        return TopRows.of(self._strongest(n, trait), self.ratio)
+        return TopRows.of(self._strongest(n, trait), ratio_of(self.provenance))
 
     def _strongest(self, n: int, trait: str | None) -> pl.DataFrame:
         if isinstance(n, bool) or not isinstance(n, int) or n < 0:
@@ -271,11 +271,6 @@ class Results(PickledByPlace):
         rows = self._of_trait(trait).with_row_index("_row").filter(has_p())
         best = rows.sort([P_VALUE, "_row"], descending=[True, False]).head(n)
         return self._collected(best.drop("_row"))
-
-    @property
-    def ratio(self) -> str | None:
-        """What exp(beta) is called: "odds ratio", "hazard ratio", "rate ratio"; None where beta itself is read, or it is not known."""
-        return ratio_of(self.provenance)
 
     def lambda_gc(self, trait: str | None = None) -> float | pl.DataFrame:
         """Genomic inflation: the median chi-squared over that of 1 degree of freedom without any association.
@@ -293,7 +288,7 @@ class Results(PickledByPlace):
         Devlin B, Roeder K (1999). Genomic control for association studies. Biometrics 55.
         """
         medians = medians_of(partial(self.pieces_of, trait=trait))
-        table = medians.select("trait", "test", "n_variants", _inflation(medians))
+        table = medians.select("trait", "test", "n_variants", inflation_of(medians))
         if table.height == 1:
             value = table["lambda_gc"][0]
             return float("nan") if value is None else float(value)
@@ -312,7 +307,7 @@ class Results(PickledByPlace):
             The row with the smallest p of each trait and test: what names it and its estimate.
         """
         found = summary_of(self.pieces_of)
-        return found.medians.select("trait", "test", "n_variants", _inflation(found.medians)), found.codes, found.best
+        return found.medians.select("trait", "test", "n_variants", inflation_of(found.medians)), found.codes, found.best
 
     def codes(self) -> pl.DataFrame:
         """How many rows of each trait and test have which code (null: fine), in order of first appearance."""
@@ -546,14 +541,6 @@ class _Leaving(Results):
         written = {"written": record["written"]} if "written" in record else {}
         leaves = record_that_leaves({**self._whole.provenance, **written}, self.rows.withheld)
         super()._seal(path, leaves, digest, overwrite=overwrite)
-
-
-def _inflation(medians: pl.DataFrame) -> pl.Series:
-    from genassoc.stats.inflation import genomic_inflation  # compiles kernels: only when asked for
-
-    # The median of a monotone transform is that of the two middle values.
-    lower, higher = (medians[name].cast(pl.Float64).to_numpy() for name in ("lower", "higher"))
-    return pl.Series("lambda_gc", genomic_inflation(lower, higher)).fill_nan(None)
 
 
 def check_place(

@@ -101,7 +101,8 @@ def _with_sets(assoc: Callable[..., None]) -> Callable[..., None]:
 
         names = {field.name for field in fields(SetChoices)}
         try:
-            SetChoices(**{name: value for name, value in chosen.items() if name in names})
+            of_sets: dict[str, Any] = {name: value for name, value in chosen.items() if name in names}
+        SetChoices(**of_sets)
         except ValueError as error:
             raise click.UsageError(str(error)) from error
         assoc(*arguments, **given, **{runs.SETS: chosen})

@@ -129,3 +129,12 @@ def _medians(counted: pl.DataFrame, pieces: Pieces) -> pl.DataFrame:
         for end in ("lower", "higher")
     ]
     return placed.select(*_KEYS, "n_variants", *ends)
+
+
+def inflation_of(medians: pl.DataFrame) -> pl.Series:
+    """Genomic inflation of each trait and test, of `Summary.medians`."""
+    from genassoc.stats.inflation import genomic_inflation  # compiles kernels: only when asked for
+
+    # The median of a monotone transform is that of the two middle values.
+    lower, higher = (medians[name].cast(pl.Float64).to_numpy() for name in ("lower", "higher"))
+    return pl.Series("lambda_gc", genomic_inflation(lower, higher)).fill_nan(None)
