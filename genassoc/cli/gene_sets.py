@@ -100,9 +100,9 @@ def _with_sets(assoc: Callable[..., None]) -> Callable[..., None]:
         from genassoc.models.sets.choices import SetChoices
 
         names = {field.name for field in fields(SetChoices)}
+        of_sets: dict[str, Any] = {name: value for name, value in chosen.items() if name in names}
         try:
-            of_sets: dict[str, Any] = {name: value for name, value in chosen.items() if name in names}
-        SetChoices(**of_sets)
+            SetChoices(**of_sets)
         except ValueError as error:
             raise click.UsageError(str(error)) from error
         assoc(*arguments, **given, **{runs.SETS: chosen})
