@@ -93,7 +93,7 @@ quality.select("maf", "missing_rate", "hwe_p").describe()
 # without it they live as long as `results`. `beta` is the effect of one more copy of the effect allele, the last part of the variant's id, in mmol/L.
 
 # %%
-results.top(10).select("variant_id", "rsid", "beta", "standard_error", "neg_log_10_p_value", "n")
+results.top(10)
 
 # %% [markdown]
 # Are the p-values inflated? Lambda is the median test statistic over that of chance; 1 is not at all. A little above it is no fault here: besides the large effects, 300 small ones were planted, and true effects

@@ -26,6 +26,10 @@ def written(results, path, **more):
     return Page(text), text
 
 
+def pictures(text):
+    return text.count("<figure>")
+
+
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory):
     """A report with lead variants in full, of a table in memory."""
@@ -86,7 +90,7 @@ def test_the_record_is_told(shown):
     assert page.tables["audit"][0][1]["deviation_beta"][0] == "1e-09"
     # the files of the record are not there: said, not hidden
     assert "Effects by genotype are not shown" in page.text and "could not be opened again" in page.text
-    assert text.count("<img ") == 2
+    assert pictures(text) == 4  # Manhattan, QQ, two regions
 
 
 def test_contents_lead_somewhere(shown):
@@ -101,9 +105,9 @@ def test_nothing_from_elsewhere(shown):
     for name, attributes in page.elements:
         assert name not in ("script", "link", "iframe", "object", "embed", "base")
         assert not any(key.startswith("on") for key in attributes)
-        if "src" in attributes:
-            assert attributes["src"].startswith("data:image/png;base64,")
-    assert "default-src 'none'" in text and "url(" not in text and "@import" not in text
+        for key in ("src", "xlink:href", "href"):
+            assert attributes.get(key, "#").startswith(("data:image/png;base64,", "#"))
+    assert "default-src 'none'" in text and not re.search(r"url\((?!#)", text) and "@import" not in text
 
 
 NASTY = ('"><script>alert(1)</script>', "l'âge & <b>", "{kind} %s \\ \x1b[31m", "a" * 300)
@@ -141,7 +145,7 @@ def test_empty_results(tmp_path):
 def test_one_row_and_no_record(tmp_path):
     frame = table_of(40).head(1)
     page, text = written(Results(frame), tmp_path / "r.html", hits=2)
-    assert page.short["rows"] == "1" and text.count("<img ") == 2
+    assert page.short["rows"] == "1" and pictures(text) == 2
     assert "no record" in page.text
 
 
@@ -150,7 +154,7 @@ def test_codes_alone(tmp_path):
     frame = table_of(len(codes)).with_columns(code=pl.Series(codes), neg_log_10_p_value=pl.lit(None, pl.Float64))
     page, text = written(Results(frame, RECORD), tmp_path / "r.html")
     assert {cells["code"][0] for _, cells in page.tables["codes"]} == set(codes)
-    assert "<img" not in text and "None of the" in page.text
+    assert pictures(text) == 0 and "None of the" in page.text
 
 
 def test_same_results_same_bytes(tmp_path, shown):
@@ -182,6 +186,23 @@ def test_numbers_of_each_language():
     assert english.decimal(math.nan) == "–"
 
 
+def test_under_a_policy(tmp_path):
+    """Rows of few carriers lose their estimates, the record its paths and notes, the ledger its small counts."""
+    frame = table_of(4000).with_columns(
+        mac=pl.when(pl.col("neg_log_10_p_value") == 12.5).then(6.0).otherwise("mac"),
+    )
+    record = {**RECORD, "notes": ["sample NA12878 is like NA12879"]}
+    page, text = written(Results(frame, record), tmp_path / "r.html", hits=2, policy="snds")
+    by_p = {row["neg_log_10_p_value"][0]: row for _, row in page.tables["leads"]}
+    assert by_p["12.5"]["beta"][0] is None and by_p["12.5"]["mac"][0] is None
+    assert "<svg" not in text  # whose hits would say frequency and effect
+    assert "NA12878" not in text and "cohort.zarr" not in text
+    assert "samples" not in page.tables  # 3 lack a covariate
+    assert "pseudonymised" in page.text and "policy snds" in page.text
+    with pytest.raises(ga.GenassocError, match="ukbb"):
+        ga.report(Results(frame), tmp_path / "s.html", policy="ukbb")
+
+
 def test_refused(tmp_path):
     results = Results(table_of(10), RECORD)
     with pytest.raises(ga.GenassocError, match="lang='de'"):
@@ -198,14 +219,14 @@ def test_in_a_browser(tmp_path, shown):
     _, _, text = shown
     path = tmp_path / "r.html"
     # widths of pictures as the browser decoded them: a script of the test's, which the page itself would not let run
-    script = "<script>document.title=[...document.images].map(i=>i.complete&&i.naturalWidth).join()</script></body>"
+    script = "<script>document.title=[...document.querySelectorAll('figure')].map(f=>f.querySelector('img')?.naturalWidth??f.querySelector('svg').getBoundingClientRect().width).join()</script></body>"
     opened = text.replace(re.search(r"<meta http-equiv[^>]*>", text)[0], "").replace("</body>", script)
     path.write_text(opened, encoding="utf-8")
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
     logged = [*command, "--enable-logging=stderr", "--v=0", "--virtual-time-budget=5000", "--dump-dom"]
     done = subprocess.run([*logged, path.as_uri()], capture_output=True, text=True, timeout=120)
     widths = re.search(r"<title>([^<]*)</title>", done.stdout)[1].split(",")
-    assert len(widths) == 2 and all(int(width) > 300 for width in widths)
+    assert len(widths) == 4 and all(float(width) > 300 for width in widths)
     path.write_text(text, encoding="utf-8")
     done = subprocess.run([*logged, path.as_uri()], capture_output=True, text=True, timeout=120)
     assert "CONSOLE" not in done.stderr and "</html>" in done.stdout
@@ -217,6 +238,9 @@ def test_in_a_browser(tmp_path, shown):
 
 def test_pictures_share_the_bytes():
     class Noise:
+        def get_figure(self, root):
+            return self
+
         def savefig(self, file, *, format, dpi, metadata):
             file.write(b"x" * dpi * 1000)
 

@@ -1,11 +1,14 @@
 """Manhattan and QQ plots of each trait and test, and the strongest rows of sets."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from genassoc.reporting.facts import SET_COLUMNS, Facts, Group
-from genassoc.reporting.page import Cell, Drawing, Html, Pictures, joined, number, paragraphs, section, table, tag
+from genassoc.reporting.page import Cell, Html, Pictures, joined, number, paragraphs, section, table, tag
 from genassoc.reporting.words import Words
+
+if TYPE_CHECKING:
+    from genassoc.plots.figure import Axes
 
 MOST_DRAWN = 60  # pairs of trait and test with pictures of their own
 _RARE = 0.01  # of a bin whose QQ plot may run in steps
@@ -58,7 +61,9 @@ def _pair(facts: Facts, group: Group, words: Words, pictures: Pictures, anchor: 
     trait, test = group.trait, words.named("test", group.test)
     named = {"trait": trait, "test": test}
     says = words("association.manhattan_genes" if facts.of_sets else "association.manhattan_says")
-    manhattan = pictures.draw(lambda: _manhattan(facts, group), words("association.manhattan", **named), says)
+    manhattan = pictures.draw(
+        lambda: _manhattan(facts, group), words("association.manhattan", **named), says, hover=True
+    )
     by_maf = len([found for found in group.bins if found.n_p]) > 0 and not facts.of_sets
     qq_says = [words("association.qq_says")]
     if by_maf and any(found.n_p and found.number >= 2 for found in group.bins):
@@ -71,37 +76,21 @@ def _pair(facts: Facts, group: Group, words: Words, pictures: Pictures, anchor: 
     return section(anchor, words("association.of", **named), paragraphs(inflation), manhattan, qq, level=3)
 
 
-class Axes(Protocol):
-    """Axes of matplotlib, as far as a report needs them."""
-
-    def get_figure(self, root: bool) -> Drawing | None:
-        """The figure that they are of."""
-        ...
-
-
-def figure_of(ax: Axes) -> Drawing:
-    """The figure that axes are of."""
-    figure = ax.get_figure(root=True)
-    assert figure is not None
-    return figure
-
-
-def _manhattan(facts: Facts, group: Group) -> Drawing:
+def _manhattan(facts: Facts, group: Group) -> "Axes":
     from genassoc import plots
 
-    return figure_of(plots.manhattan(facts.results, trait=group.trait, test=group.test))
+    return plots.manhattan(facts.results, trait=group.trait, test=group.test)
 
 
-def _qq(facts: Facts, group: Group, by_maf: bool) -> Drawing:
+def _qq(facts: Facts, group: Group, by_maf: bool) -> "Axes":
     from genassoc import plots
 
     if facts.of_sets:
-        masks = group.leads["mask"].drop_nulls() if "mask" in group.leads.columns else []
-        by = "mask" if len(masks) else None
-        return figure_of(plots.qq(facts.results, by=by, trait=group.trait, test=group.test))  # type: ignore[arg-type]
+        by = "mask" if "mask" in group.leads.columns and group.leads["mask"].drop_nulls().len() else None
+        return plots.qq(facts.results, by=by, trait=group.trait, test=group.test)  # type: ignore[arg-type]
     if not by_maf or all(found.number > 3 for found in group.bins):
-        return figure_of(plots.qq(facts.results, trait=group.trait, test=group.test))
-    return figure_of(plots.qq(facts.results, by="maf", trait=group.trait, test=group.test))
+        return plots.qq(facts.results, trait=group.trait, test=group.test)
+    return plots.qq(facts.results, by="maf", trait=group.trait, test=group.test)
 
 
 def genes(facts: Facts, words: Words) -> Html:

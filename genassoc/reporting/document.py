@@ -32,7 +32,7 @@ th{text-align:left;vertical-align:bottom;border-bottom:1.5px solid var(--ink);pa
 td{vertical-align:top;border-bottom:1px solid var(--line);padding:.25rem .7rem .25rem 0;overflow-wrap:anywhere;max-width:26rem}
 td.number{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums;overflow-wrap:normal}
 figure{margin:1rem 0}
-figure img{max-width:100%;height:auto}
+figure img,figure svg{max-width:100%;height:auto}
 figcaption{max-width:48rem}
 code{font:.85em ui-monospace,Menlo,Consolas,monospace;overflow-wrap:anywhere}
 blockquote{margin:.6rem 0;padding:.2rem 1rem;border-left:4px solid var(--blue);background:var(--pale)}
@@ -52,7 +52,7 @@ figure,tr,li,blockquote,.short{break-inside:avoid}
 thead{display:table-header-group}
 .scroll{overflow:visible}
 table{min-width:0;width:100%;font-size:.78rem}
-figure img{max-height:150mm}
+figure img,figure svg{max-height:150mm}
 section.level2#association,section.level2#loci{break-before:page}
 a{color:inherit;text-decoration:none}
 td.number{white-space:normal}
@@ -75,6 +75,8 @@ class Choices:
     hits : sequence of Hit
     withheld : sequence of str
         The policy's rule and what it withheld, a line each; empty without a policy.
+    policy : tuple of str and int, or None
+        Its name, and the least count that it lets out.
     tell : callable
         Told which picture is drawn.
     """
@@ -84,6 +86,7 @@ class Choices:
     scale: Scale = field(default_factory=Scale)
     hits: Sequence[Hit] = ()
     withheld: Sequence[str] = ()
+    policy: tuple[str, int] | None = None
     tell: Callable[[str], None] = lambda _: None
 
 
@@ -106,7 +109,7 @@ def page(facts: Facts, choices: Choices) -> Html:
     n_pictures = 2 * len(association.drawn(facts)) + sum(
         (hit.region is not None) + (hit.picture is not None) for hit in hits
     )
-    pictures = Pictures(n_pictures)
+    pictures = Pictures(n_pictures, hover=choices.policy is None)
     title = choices.title or _title(facts, words)
     sections = [
         asked.asked(facts, words),
@@ -117,7 +120,7 @@ def page(facts: Facts, choices: Choices) -> Html:
         association.genes(facts, words) if facts.of_sets else loci.loci(facts, words, choices.scale, hits, pictures),
         closing.audit(facts, words),
         closing.methods(facts, words),
-        closing.provenance(facts, words, choices.withheld),
+        closing.provenance(facts, words, choices.withheld, choices.policy),
         asked.notes(facts, words, withheld=bool(choices.withheld)),
     ]
     cautions = closing.cautions(facts, words, hits, pictures)  # which knows by now what could not be drawn

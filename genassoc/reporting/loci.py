@@ -3,13 +3,17 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from genassoc.reporting.association import p_or_number
 from genassoc.reporting.facts import DISTANCE, SIGNIFICANT, Facts, Group
-from genassoc.reporting.page import Cell, Drawing, Html, Pictures, number, paragraphs, section, table, tag
+from genassoc.reporting.page import Cell, Html, Pictures, number, paragraphs, section, table, tag
 from genassoc.reporting.words import Words
+
+if TYPE_CHECKING:
+    from genassoc.plots.figure import Axes
 
 _IN_TABLE = (
     "rsid", "variant_id", "effect_allele", "effect_allele_frequency", "n", "n_cases", "n_events", "mac", "beta", "standard_error",
@@ -43,7 +47,9 @@ class Hit:
     arm : str or None
         What the arms are called.
     picture : callable or None
-        Draws the outcome by genotype.
+        Draws the outcome by genotype, a panel an arm.
+    by_arm : callable or None
+        Draws the outcome by genotype, a line an arm.
     withheld : tuple of str
         What a policy withheld of it, and why.
     absent : str
@@ -52,10 +58,11 @@ class Hit:
 
     row: Mapping[str, object]
     tests: pl.DataFrame
-    region: Callable[[], Drawing] | None = None
+    region: "Callable[[], Axes] | None" = None
     counts: pl.DataFrame | None = None
     arm: str | None = None
-    picture: Callable[[], Drawing] | None = None
+    picture: "Callable[[], Axes] | None" = None
+    by_arm: "Callable[[], Axes] | None" = None
     withheld: tuple[str, ...] = ()
     absent: str = ""
 
@@ -152,12 +159,15 @@ def _hit(hit: Hit, words: Words, scale: Scale, pictures: Pictures, anchor: str) 
     ]
     if hit.region is not None:
         says = words("hit.region_says", distance=DISTANCE, variant=hit.name)
-        parts.append(pictures.draw(hit.region, words("hit.region", **named), says))
+        parts.append(pictures.draw(hit.region, words("hit.region", **named), says, hover=True))
     if hit.picture is not None:
         parts.append(pictures.draw(hit.picture, words("hit.picture", **named), words("hit.picture_says")))
+    if hit.by_arm is not None:
+        alt = words("hit.by_arm", arm=str(hit.arm), **named)
+        parts.append(pictures.draw(hit.by_arm, alt, words("hit.by_arm_says")))
     if hit.counts is not None:
         parts.append(_counts(hit, words, f"{trait}|{variant}"))
-    parts += [tag("p", line, class_="withheld") for line in hit.withheld]
+    parts += [tag("p", words("hit.withheld", rule=line), class_="withheld") for line in hit.withheld]
     if hit.absent:
         parts.append(paragraphs(words("hit.absent", why=hit.absent)))
     return section(anchor, words("hit.title", **named), *parts, level=3)

@@ -5,24 +5,19 @@ import html
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from genassoc.errors import GenassocError, printable
 from genassoc.reporting.words import Words
+
+if TYPE_CHECKING:
+    from genassoc.plots.figure import Axes
 
 
 class Html(str):
     """Text that is markup already; all other text is escaped where it is put in."""
 
     __slots__ = ()
-
-
-class Drawing(Protocol):
-    """A matplotlib figure, as far as a report needs one."""
-
-    def savefig(self, fname: BytesIO, *, format: str, dpi: int, metadata: dict[str, None]) -> None:
-        """Write the picture."""
-        ...
 
 
 _EMPTY = {"img", "meta", "br", "hr"}
@@ -127,6 +122,8 @@ class Pictures:
     ----------
     n_expected : int
         How many there may be: each has its share of the bytes.
+    hover : bool
+        Whether hits may say what they are: their effect and frequency among it, which a policy may hold back.
     failures : list of str
         Which could not be drawn, and why.
     """
@@ -134,24 +131,39 @@ class Pictures:
     budget = 3_000_000  # of 5 MB that a report may have, a third more as base64
     _dpi = (140, 110, 90, 70, 55)
 
-    def __init__(self, n_expected: int) -> None:
+    def __init__(self, n_expected: int, *, hover: bool = True) -> None:
         self.n_expected = max(1, n_expected)
+        self._hover = hover
         self.failures: list[str] = []
+        self.n_drawn = 0
 
-    def draw(self, drawn: Callable[[], Drawing], alt: str, caption: str = "") -> Html:
-        """A picture with words for those who cannot see it; where it cannot be drawn, why."""
+    def draw(self, drawn: "Callable[[], Axes]", alt: str, caption: str = "", *, hover: bool = False) -> Html:
+        """A picture with words for those who cannot see it; where it cannot be drawn, why.
+
+        With ``hover`` its hits say what they are under the pointer (SVG), if that fits into the picture's share of the bytes.
+        """
         try:
-            figure = drawn()
+            ax = drawn()
         except GenassocError as error:
             self.failures.append(f"{alt}: {error}")
             return tag("p", f"{alt}: {error}", class_="absent")
-        png = b""
+        self.n_drawn += 1
+        image = self._svg(ax, alt) if hover and self._hover else None
+        return tag("figure", image or self._png(ax, alt), tag("figcaption", caption) if caption else None)
+
+    def _svg(self, ax: "Axes", alt: str) -> Html | None:
+        from genassoc.plots import svg
+
+        text = svg(ax, prefix=f"p{self.n_drawn}-", label=printable(alt), dpi=130)
+        return Html(text) if len(text) <= 1.33 * self.budget / self.n_expected else None
+
+    def _png(self, ax: "Axes", alt: str) -> Html:
+        figure, png = ax.get_figure(root=True), b""
+        assert figure is not None
         for dpi in self._dpi:
             file = BytesIO()
             figure.savefig(file, format="png", dpi=dpi, metadata={"Software": None})
             png = file.getvalue()
             if len(png) <= self.budget / self.n_expected:
                 break
-        source = Html("data:image/png;base64," + base64.b64encode(png).decode("ascii"))
-        image = Html(f'<img alt="{escaped(alt)}" src="{source}">')
-        return tag("figure", image, tag("figcaption", caption) if caption else None)
+        return Html(f'<img alt="{escaped(alt)}" src="data:image/png;base64,{base64.b64encode(png).decode("ascii")}">')
