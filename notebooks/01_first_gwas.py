@@ -49,6 +49,7 @@ figure, (left, right) = plt.subplots(1, 2, figsize=(13, 4), width_ratios=[3, 1],
 ga.plots.manhattan(results, ax=left)
 ga.plots.qq(results, ax=right)
 file = results.write("first_gwas/ldl.tsv.gz", overwrite=True)
+results.top(3)
 
 # %% [markdown]
 # Each dot on the left is a variant, as high as its p is small: at 8 on the axis p is 1e-8. Above the dashed line p is below 5e-8, the usual threshold of a whole genome. On the right the p-values are held against those of
