@@ -49,6 +49,7 @@ figure, (left, right) = plt.subplots(1, 2, figsize=(13, 4), width_ratios=[3, 1],
 ga.plots.manhattan(results, ax=left)
 ga.plots.qq(results, ax=right)
 file = results.write("first_gwas/ldl.tsv.gz", overwrite=True)
+results.top(3)
 
 # %% [markdown]
 # Each dot on the left is a variant, as high as its p is small: at 8 on the axis p is 1e-8. Above the dashed line p is below 5e-8, the usual threshold of a whole genome. On the right the p-values are held against those of
@@ -93,7 +94,7 @@ quality.select("maf", "missing_rate", "hwe_p").describe()
 # without it they live as long as `results`. `beta` is the effect of one more copy of the effect allele, the last part of the variant's id, in mmol/L.
 
 # %%
-results.top(10).select("variant_id", "rsid", "beta", "standard_error", "neg_log_10_p_value", "n")
+results.top(10)
 
 # %% [markdown]
 # Are the p-values inflated? Lambda is the median test statistic over that of chance; 1 is not at all. A little above it is no fault here: besides the large effects, 300 small ones were planted, and true effects

@@ -38,7 +38,7 @@
 # - The primary test of each endpoint is the interaction, one degree of freedom, of every variant with a minor allele frequency of 5 % or more.
 # - The effect in each arm and the joint test (any effect at all, two degrees of freedom) are computed too, and so they count as tests.
 # - A finding is a p below 0.05 divided by the number of all these tests, of all variants, endpoints and kinds. What lies above is not called a finding, whatever it looks like.
-# - One genetic model (additive). No gene masks, no other endpoints, no subgroups were run. What is fitted for a single variant later on is a description and is given no p.
+# - One genetic model (additive). No gene masks, no other endpoints, no subgroups were run. What is fitted or drawn of a single variant later on is a description: a log-rank p in a picture is chosen after the scan and is no finding of its own.
 
 # %%
 import warnings
@@ -258,6 +258,14 @@ for ax, name in zip(axes, scans, strict=True):
 text = axes[0].set_yticks(range(3), [*shown[:2], "between\nthe arms"])
 
 # %% [markdown]
+# The outcomes themselves, unadjusted, a line for each arm: lines side by side would mean that the drug does the same for all genotypes.
+
+# %%
+figure, axes = plt.subplots(1, 3, figsize=(14, 4.6), layout="constrained")
+for ax, (name, results) in zip(axes, scans.items(), strict=True):
+    ga.plots.effect_by_arm(results, leads[name], ax=ax)
+
+# %% [markdown]
 # By the rule:
 #
 # - **LDL response**: the arms differ. The allele has an effect on the drug and none to speak of on placebo.
@@ -272,8 +280,7 @@ text = axes[0].set_yticks(range(3), [*shown[:2], "between\nthe arms"])
 # Without the allele LDL falls by 1.3 mmol/L on the drug; each copy takes about a quarter of that away. (Boxes and means are unadjusted; the effects above them are the model's.)
 
 # %%
-explained = {name: ga.explain(results, leads[name]) for name, results in scans.items()}
-figure = explained["LDL response"].figure()
+ax = ga.plots.effect_by_genotype(scans["LDL response"], leads["LDL response"], by="statin")
 
 # %% [markdown]
 # ## Muscle pain: risks, with intervals
@@ -282,7 +289,8 @@ figure = explained["LDL response"].figure()
 # the delta method. A negative number needed to treat is a number needed to harm.
 
 # %%
-risks = explained["muscle pain"].absolute
+explained = ga.explain(scans["muscle pain"], leads["muscle pain"])
+risks = explained.absolute
 risks.shown
 
 # %%
@@ -302,13 +310,13 @@ ax.spines[["top", "right"]].set_visible(False)
 # What was counted, to hold the model against. For two copies the model says 55 % and 5 of 14 had pain: there the number rests on the additive model more than on people.
 
 # %%
-figure = explained["muscle pain"].figure()
+ax = ga.plots.effect_by_genotype(explained)
 
 # %% [markdown]
 # ## Cardiac event: Kaplan-Meier by genotype and arm
 
 # %%
-figure = explained["cardiac event"].figure()
+ax = ga.plots.kaplan_meier(scans["cardiac event"], leads["cardiac event"], by="statin")
 
 # %% [markdown]
 # Everybody was followed for three years, so the risk by then needs no model of time: a logistic model of an event within three years gives it by genotype and arm, with intervals. No test is made of it.

@@ -12,12 +12,17 @@
 # ---
 
 # %% [markdown]
-# # A GWAS on a Dask cluster
+# # On a cluster
 #
-# The same run as in "A first GWAS", on worker processes: here a `LocalCluster` of this machine; on a real
-# cluster only the client differs. The results are the same, to the byte.
+# The same run as in "A first GWAS", in three ways: on the workers of a Dask cluster, on threads, and as a job array, as SLURM would run it. Here the Dask cluster is a `LocalCluster` of this machine, and the jobs of the array
+# run one after the other; on a real cluster only the client, or the queue, differs. The results are the same, to the byte.
+#
+# Which one? A job array, if all you have is a queue: the jobs share nothing but a disk. Dask, if you have a scheduler, want to watch the work, or have machines that come and go. Threads, on one machine.
 
 # %%
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -91,6 +96,70 @@ if __name__ == "__main__":
 if __name__ == "__main__":
     figure, ax = plt.subplots(figsize=(10, 4), layout="constrained")
     ax = ga.plots.manhattan(results, ax=ax)
+
+# %% [markdown]
+# ## A job array
+#
+# The run is written down once, in a `gwas.toml`. (`genassoc assoc ... --print-toml` writes one for you.) Paths in it are from where it lies.
+
+# %%
+CONFIG = """\
+[input]
+store = "cohort.zarr"
+phenotypes = "phenotypes.tsv"
+sample_id = "IID"
+sex = "sex"
+
+[model]
+kind = "linear"
+traits = ["ldl"]
+covariates = ["age", "sex", "statin", "PC1:PC4"]
+
+[variants]
+maf = 0.01
+
+[output]
+path = "array.parquet"
+"""
+
+if __name__ == "__main__":
+    (folder / "gwas.toml").write_text(CONFIG)
+
+# %% [markdown]
+# On SLURM four lines do it, typed on the login node:
+#
+# ```bash
+# genassoc plan gwas.toml work --parts 20                  # once: finds bad input now, and not in the queue
+# sbatch --wait --array=0-19 --cpus-per-task=4 --mem=4G --wrap 'genassoc part work $SLURM_ARRAY_TASK_ID'
+# genassoc status work                                     # how far, and which parts are missing
+# genassoc merge work ldl.parquet
+# ```
+#
+# A part that was killed is submitted again, by its number, and keeps what it had finished. `docs/pipelines/slurm_array.sh` does all of it: it submits what is missing, and a merge that waits for the parts; `docs/hpc.md` has TGCC, Snakemake and
+# Nextflow.
+#
+# Here the queue is a loop of two parts:
+
+
+# %%
+def genassoc(*arguments):
+    """Run a command of genassoc, as a shell would, and print the end of what it says."""
+    command = [sys.executable, "-m", "genassoc", *arguments]
+    done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    print("$ genassoc", *arguments)
+    said = done.stdout.replace(f"{folder.resolve()}/", "").strip().splitlines()
+    print("\n".join(said[-6:]), end="\n\n")
+    done.check_returncode()
+
+
+if __name__ == "__main__":
+    shutil.rmtree(folder / "work", ignore_errors=True)  # of an earlier time
+    genassoc("plan", "gwas.toml", "work", "--parts", "2")
+    for number in range(2):
+        genassoc("part", "work", str(number))
+    genassoc("merge", "work", "array.parquet")
+    same = (folder / "array.parquet").read_bytes() == (folder / "threads.parquet").read_bytes()
+    print(f"the same bytes: {same}")
 
 # %% [markdown]
 # ## Arrays for exploring
