@@ -241,6 +241,9 @@ def test_pictures_share_the_bytes():
         def get_figure(self, root):
             return self
 
+        def get_figwidth(self):
+            return 4.0
+
         def savefig(self, file, *, format, dpi, metadata):
             file.write(b"x" * dpi * 1000)
 

@@ -26,10 +26,21 @@ def asked(facts: Facts, words: Words) -> Html:
     rows += [(name, parameters[name]) for name in ("variants", "sets") if parameters.get(name)]
     if not rows:
         return section("asked", words("asked.title"), paragraphs(sentence, words("no_record")))
-    cells = [[Cell(words.named("choice", name)), Cell(of.said(words, value), name)] for name, value in rows]
+    cells = [[Cell(words.named("choice", name)), Cell(_choice(words, name, value), name)] for name, value in rows]
     columns = [("choice", words("asked.choice")), ("value", words("asked.value"))]
     listed = table("choices", columns, cells, caption=words("asked.caption"), keys=[name for name, _ in rows])
     return section("asked", words("asked.title"), paragraphs(sentence), listed)
+
+
+def _choice(words: Words, name: str, value: object) -> str:
+    """A choice in words; what is left to the model is not "none"."""
+    if name in ("kind", "genetic_model") and isinstance(value, str):
+        return words.named("model" if name == "kind" else "genetic", value)
+    return (
+        words("default")
+        if value == "auto" or (value is None and name in ("min_mac", "correct_below"))
+        else of.said(words, value)
+    )
 
 
 def cohort(facts: Facts, words: Words) -> Html:
@@ -140,8 +151,8 @@ def bin_name(found: Bin, words: Words) -> str:
     edges = [0.5, *reversed(MAF_BINS), 0.0]
     high, low = edges[found.number], edges[found.number + 1]
     if not found.number:
-        return f"≥ {words.share(low)}"
-    return f"{words.share(low)} – {words.share(high)}" if low else f"< {words.share(high)}"
+        return f"≥ {words.edge(low)}"
+    return f"{words.edge(low)} – {words.edge(high)}" if low else f"< {words.edge(high)}"
 
 
 def _shortened(

@@ -29,7 +29,9 @@ nav ol ol{columns:3;font-size:.85rem}
 table{border-collapse:collapse;font-size:.86rem;min-width:24rem}
 caption{text-align:left;padding:.2rem 0 .35rem;font-weight:600}
 th{text-align:left;vertical-align:bottom;border-bottom:1.5px solid var(--ink);padding:.25rem .7rem .25rem 0}
-td{vertical-align:top;border-bottom:1px solid var(--line);padding:.25rem .7rem .25rem 0;overflow-wrap:anywhere;max-width:26rem}
+td{vertical-align:top;border-bottom:1px solid var(--line);padding:.25rem .7rem .25rem 0;max-width:26rem}
+td.long{overflow-wrap:anywhere;min-width:9rem}
+th.number{text-align:right}
 td.number{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums;overflow-wrap:normal}
 figure{margin:1rem 0}
 figure img,figure svg{max-width:100%;height:auto}
@@ -56,6 +58,7 @@ figure img,figure svg{max-height:150mm}
 section.level2#association,section.level2#loci{break-before:page}
 a{color:inherit;text-decoration:none}
 td.number{white-space:normal}
+td,th{overflow-wrap:anywhere}
 }
 """
 # No address is ever asked for anything, whatever the page may hold; no script runs.

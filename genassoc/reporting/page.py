@@ -20,6 +20,7 @@ class Html(str):
     __slots__ = ()
 
 
+_LONG = 40  # letters of a cell that may be broken anywhere
 _EMPTY = {"img", "meta", "br", "hr"}
 
 
@@ -70,7 +71,14 @@ def table(
     keys: Sequence[str] = (),
 ) -> Html:
     """A table; ``columns`` are pairs of a name (attribute ``data-column``) and a heading, ``keys`` say what each row is of."""
-    head = tag("tr", *(tag("th", heading, scope="col") for _, heading in columns))
+    numbers = [
+        bool(rows) and all(isinstance(row[k].value, int | float | None) for row in rows) for k in range(len(columns))
+    ]
+    numbers = [only and any(row[k].value is not None for row in rows) for k, only in enumerate(numbers)]
+    head = tag(
+        "tr",
+        *(tag("th", heading, scope="col", class_="number" if n else None) for (_, heading), n in zip(columns, numbers)),
+    )
     body = [
         tag(
             "tr",
@@ -85,9 +93,9 @@ def table(
 
 
 def _cell(column: str, cell: Cell) -> Html:
-    number = isinstance(cell.value, int | float)
+    kind = "number" if isinstance(cell.value, int | float) else "long" if len(str(cell.shown)) > _LONG else None
     value = repr(float(cell.value)) if isinstance(cell.value, float) else cell.value
-    return tag("td", cell.shown, class_="number" if number else None, data_column=column, data_value=value)
+    return tag("td", cell.shown, class_=kind, data_column=column, data_value=value)
 
 
 def number(words: Words, value: object, digits: int = 3) -> Cell:
@@ -136,6 +144,9 @@ class Pictures:
         self._hover = hover
         self.failures: list[str] = []
         self.n_drawn = 0
+        share = self.budget / self.n_expected
+        # Where many share the bytes, finer pictures would be drawn for nothing, and each costs a second.
+        self._first = sum(share < bytes_ for bytes_ in (100_000, 60_000, 40_000, 25_000))
 
     def draw(self, drawn: "Callable[[], Axes]", alt: str, caption: str = "", *, hover: bool = False) -> Html:
         """A picture with words for those who cannot see it; where it cannot be drawn, why.
@@ -148,7 +159,7 @@ class Pictures:
             self.failures.append(f"{alt}: {error}")
             return tag("p", f"{alt}: {error}", class_="absent")
         self.n_drawn += 1
-        image = self._svg(ax, alt) if hover and self._hover else None
+        image = self._svg(ax, alt) if hover and self._hover and self._first < 2 else None
         return tag("figure", image or self._png(ax, alt), tag("figcaption", caption) if caption else None)
 
     def _svg(self, ax: "Axes", alt: str) -> Html | None:
@@ -160,10 +171,13 @@ class Pictures:
     def _png(self, ax: "Axes", alt: str) -> Html:
         figure, png = ax.get_figure(root=True), b""
         assert figure is not None
-        for dpi in self._dpi:
+        for dpi in self._dpi[self._first :]:
             file = BytesIO()
             figure.savefig(file, format="png", dpi=dpi, metadata={"Software": None})
             png = file.getvalue()
             if len(png) <= self.budget / self.n_expected:
                 break
-        return Html(f'<img alt="{escaped(alt)}" src="data:image/png;base64,{base64.b64encode(png).decode("ascii")}">')
+        width = round(96 * figure.get_figwidth())  # letters of all pictures are of one size
+        return Html(
+            f'<img alt="{escaped(alt)}" width="{width}" src="data:image/png;base64,{base64.b64encode(png).decode("ascii")}">'
+        )

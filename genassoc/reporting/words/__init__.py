@@ -69,6 +69,10 @@ class Words:
         text = self.decimal(100 * value, 3)
         return text + ("%" if self.lang == "en" else "\N{NARROW NO-BREAK SPACE}%")
 
+    def edge(self, value: float) -> str:
+        """An edge of a bin as per cent, without further digits."""
+        return self._local(f"{100 * value:g}") + ("%" if self.lang == "en" else "\N{NARROW NO-BREAK SPACE}%")
+
     def p(self, neg_log_10: float) -> str:
         """A p from its -log10, which may be far below the smallest float."""
         if not math.isfinite(neg_log_10):

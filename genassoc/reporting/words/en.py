@@ -7,6 +7,7 @@ TEXTS = {
     "yes": "yes",
     "no": "no",
     "none": "none",
+    "default": "as the model has it by default",
     "report": "Association report",
     "of_file": "results file {file}, written by genassoc {version}, finished {finished}",
     "of_file_plain": "results file {file}",

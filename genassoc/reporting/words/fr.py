@@ -7,6 +7,7 @@ TEXTS = {
     "yes": "oui",
     "no": "non",
     "none": "aucun",
+    "default": "selon le modèle, par défaut",
     "report": "Rapport d’association",
     "of_file": "fichier de résultats {file}, écrit par genassoc {version}, terminé le {finished}",
     "of_file_plain": "fichier de résultats {file}",
