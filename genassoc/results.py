@@ -170,15 +170,7 @@ class Results(PickledByPlace):
         """See that the file is the one that its record is of: at first, and when it was written to since."""
         if self.path is None or self._table is not None:
             return
-        try:
-            now = signature(self.path)
-        except FileNotFoundError as error:
-            raise InputError(
-                f"{self.path} is not there any more: these results are rows of that file, which was moved or removed since. Open it "
-                "where it is now with Results.read."
-            ) from error
-        except OSError as error:
-            raise InputError(f"{self.path} cannot be read: {error.strerror or error}.") from error
+        now = self._present()
         if now == self._seen:
             return
         if self._seen is None:
