@@ -25,8 +25,9 @@ from genassoc.data.result_table import (
     table_suffix,
     write_table,
 )
+from genassoc.data.shown import html_facts, lines_shown
 from genassoc.data.sidecar import Record, check_table, read_record, standing, write_record
-from genassoc.data.top_rows import TopRows
+from genassoc.data.top_rows import TopRows, ratio_of
 from genassoc.errors import GenassocError, InputError, OutputError, UncheckedWarning, printable
 from genassoc.formats.sumstats import sumstats
 from genassoc.formats.sumstats import writer as sumstats_writer
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
 NEEDED = ("chromosome", "base_pair_location", "effect_allele", "other_allele", P_VALUE, "trait", "test")
 TEXT_SUFFIXES = tuple(suffix for suffix in SUFFIXES if suffix != ".parquet")
-RATIOS = ("odds ratio", "hazard ratio", "rate ratio")  # what exp(beta) may be called in a record
 DIALECTS: dict[str, tuple[str, ...]] = {
     "parquet": (".parquet",),
     "tsv": TEXT_SUFFIXES,
@@ -267,9 +267,7 @@ class Results(PickledByPlace):
     @property
     def ratio(self) -> str | None:
         """What exp(beta) is called: "odds ratio", "hazard ratio", "rate ratio"; None where beta itself is read, or it is not known."""
-        effect = self.provenance.get("effect")
-        ratio = effect.get("ratio") if isinstance(effect, Mapping) else None
-        return ratio if ratio in RATIOS else None
+        return ratio_of(self.provenance)
 
     def lambda_gc(self, trait: str | None = None) -> float | pl.DataFrame:
         """Genomic inflation: the median chi-squared over that of 1 degree of freedom without any association.
@@ -488,7 +486,10 @@ class Results(PickledByPlace):
         n_rows = self._collected(self.scan().select(pl.len())).item()
         names = self.traits
         shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-        return printable(f"Results({self._place}: {n_rows:,} rows; traits {shown or 'none'})")
+        return lines_shown([f"{type(self).__name__}({self._place}: {n_rows:,} rows; traits {shown or 'none'})"])
+
+    def _repr_html_(self) -> str:
+        return html_facts(repr(self), {}) + self.top(5)._repr_html_()
 
 
 class SetResults(Results):
