@@ -62,8 +62,7 @@ class Results(PickledByPlace):
     A file is checked against the digest in its record before its first rows are read, and again if it has been changed
     since: unless it is the table that was written, byte by byte, there is an InputError. A file without a digest (from an
     earlier version, or without its record) is read through once, and a warning says that it is unchecked (`UncheckedWarning`).
-
-    A pickle has the path of the file, not its rows, and is small; rows in memory, or in a temporary file that goes with the session, are in it.
+    A pickle has the place of the file, not its rows; rows in memory, or in a temporary file that goes with the session, are in it.
 
     See Also
     --------
