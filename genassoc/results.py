@@ -488,7 +488,7 @@ class Results(PickledByPlace):
         return lines_shown([f"{type(self).__name__}({self._place}: {n_rows:,} rows; traits {shown or 'none'})"])
 
     def _repr_html_(self) -> str:
-        return html_facts(repr(self), {}) + self.top(5)._repr_html_()
+        return html_facts(repr(self), {}) + ("" if self._is_gone else self.top(5)._repr_html_())
 
 
 class SetResults(Results):
