@@ -62,8 +62,7 @@ class Results(PickledByPlace):
     A file is checked against the digest in its record before its first rows are read, and again if it has been changed
     since: unless it is the table that was written, byte by byte, there is an InputError. A file without a digest (from an
     earlier version, or without its record) is read through once, and a warning says that it is unchecked (`UncheckedWarning`).
-
-    A pickle has the path of the file, not its rows, and is small; rows in memory, or in a temporary file that goes with the session, are in it.
+    A pickle has the place of the file, not its rows; rows in memory, or in a temporary file that goes with the session, are in it.
 
     See Also
     --------
@@ -170,15 +169,7 @@ class Results(PickledByPlace):
         """See that the file is the one that its record is of: at first, and when it was written to since."""
         if self.path is None or self._table is not None:
             return
-        try:
-            now = signature(self.path)
-        except FileNotFoundError as error:
-            raise InputError(
-                f"{self.path} is not there any more: these results are rows of that file, which was moved or removed since. Open it "
-                "where it is now with Results.read."
-            ) from error
-        except OSError as error:
-            raise InputError(f"{self.path} cannot be read: {error.strerror or error}.") from error
+        now = self._present()
         if now == self._seen:
             return
         if self._seen is None:
@@ -492,7 +483,7 @@ class Results(PickledByPlace):
         return lines_shown([f"{type(self).__name__}({self._place}: {n_rows:,} rows; traits {shown or 'none'})"])
 
     def _repr_html_(self) -> str:
-        return html_facts(repr(self), {}) + self.top(5)._repr_html_()
+        return html_facts(repr(self), {}) + ("" if self._is_gone else self.top(5)._repr_html_())
 
 
 class SetResults(Results):

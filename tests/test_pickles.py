@@ -95,6 +95,7 @@ def test_a_file_that_went_away_is_named(temporary, tmp_path):
     path.rename(tmp_path / "moved.parquet")
     for gone in (results, pickle.loads(content)):
         assert repr(gone) == f"Results({path}: the file is not there any more)"
+        assert "the file is not there any more" in gone._repr_html_()
         with pytest.raises(
             InputError, match=f"^{path} is not there any more.*Open it where it is now with Results.read"
         ):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import polars as pl
 
 from genassoc.data.integrity import signature
-from genassoc.errors import GenassocError, printable
+from genassoc.errors import GenassocError, InputError, printable
 
 if TYPE_CHECKING:
     from genassoc.data.cohort.cohort import Cohort
@@ -64,6 +64,19 @@ class PickledByPlace:
             self.path = Path(self.folder.name) / self.path.name
             self.path.write_bytes(rows)
             self._seen = signature(self.path)
+
+    def _present(self) -> tuple[int, ...]:
+        """What the file looks like now; an InputError where it is not there any more."""
+        assert self.path is not None
+        try:
+            return signature(self.path)
+        except FileNotFoundError as error:
+            raise InputError(
+                f"{self.path} is not there any more: these results are rows of that file, which was moved or removed since. Open it "
+                "where it is now with Results.read."
+            ) from error
+        except OSError as error:
+            raise InputError(f"{self.path} cannot be read: {error.strerror or error}.") from error
 
     @property
     def _place(self) -> str:
