@@ -43,6 +43,9 @@ def report(
     genes: Annotated[Path | None, Option(help="GTF or GFF3: genes under the pictures of regions.")] = None,
     hits: Annotated[int, Option(min=0, help="Lead variants shown in full; 0 opens no file but the results.")] = 10,
     by: Annotated[str | None, Option(help="Column of arms: outcomes by genotype and its values.")] = None,
+    policy: Annotated[
+        str | None, Option(help="snds | casd | ukb | finngen: withhold counts of few people, paths and notes.")
+    ] = None,
     config: Annotated[
         Path | None, Option(help="The gwas.toml of the run, where the provenance cannot make the cohort again.")
     ] = None,
@@ -54,8 +57,9 @@ def report(
 
     cohort = None if config is None else from_config.cohort_of(config)
     path = write_report(
-        Results.read(results), out, lang=lang, title=title, cohort=cohort, genes=genes, hits=hits, by=by, tell=tell
-    )
+        Results.read(results), out, lang=lang, title=title, cohort=cohort, genes=genes, hits=hits, by=by, policy=policy,
+        tell=tell,
+    )  # fmt: skip
     say(str(path))
 
 

@@ -167,7 +167,7 @@ def _hit(hit: Hit, words: Words, scale: Scale, pictures: Pictures, anchor: str) 
         parts.append(pictures.draw(hit.by_arm, alt, words("hit.by_arm_says")))
     if hit.counts is not None:
         parts.append(_counts(hit, words, f"{trait}|{variant}"))
-    parts += [tag("p", line, class_="withheld") for line in hit.withheld]
+    parts += [tag("p", words("hit.withheld", rule=line), class_="withheld") for line in hit.withheld]
     if hit.absent:
         parts.append(paragraphs(words("hit.absent", why=hit.absent)))
     return section(anchor, words("hit.title", **named), *parts, level=3)

@@ -158,6 +158,7 @@ TEXTS = {
     "hit.picture_says": "Unadjusted: samples as they are, without the covariates of the model.",
     "hit.by_arm": "{trait} by genotype of {variant} and {arm}",
     "hit.by_arm_says": "A line for each arm: lines that run side by side say that the effect does not differ. Unadjusted; what is tested is in the table above.",
+    "hit.withheld": "The outcome by genotype is not shown: {rule}",
     "hit.absent": "Effects by genotype are not shown: {why}",
     "count.genotype": "genotype", "count.copies": "copies", "count.n": "samples", "count.mean": "mean", "count.mean_lower": "95 % from",
     "count.mean_upper": "to", "count.sd": "SD", "count.median": "median", "count.n_cases": "cases", "count.n_controls": "controls",

@@ -160,6 +160,7 @@ TEXTS = {
     "hit.picture_says": "Sans ajustement : les échantillons tels quels, sans les covariables du modèle.",
     "hit.by_arm": "{trait} selon le génotype de {variant} et {arm}",
     "hit.by_arm_says": "Une ligne par bras : des lignes parallèles disent que l’effet ne diffère pas. Sans ajustement ; ce qui est testé est dans la table ci-dessus.",
+    "hit.withheld": "L’issue par génotype n’est pas montrée : {rule}",
     "hit.absent": "Les effets par génotype ne sont pas montrés : {why}",
     "count.genotype": "génotype", "count.copies": "copies", "count.n": "échantillons", "count.mean": "moyenne", "count.mean_lower": "95 % de",
     "count.mean_upper": "à", "count.sd": "écart type", "count.median": "médiane", "count.n_cases": "cas", "count.n_controls": "témoins",
