@@ -57,9 +57,19 @@ html_show_sourcelink = False
 # A link whose words are the name of its file, as GitHub's readers know it: on the site the title of that page.
 _NAMED_BY_FILE = re.compile(r"\[[\w./]+\.md\](\([^)\s]+\))")
 
+_MARKDOWN_ABOVE = re.compile(r"\[([^\]]+)\]\(((?:\.\./)+[^)#\s]+\.md)\)")
+
 
 def _as_the_site_has_it(app: Sphinx, page: str, text: list[str]) -> None:
     """Titles in place of names of files, and no patterns that no page fits: Sphinx warns of these, under no name to be quiet about."""
+    folder = Path(app.env.doc2path(page)).parent
+
+    def offered(link: re.Match[str]) -> str:
+        """A page of Markdown above the documentation, as a file: Sphinx has no page for it."""
+        inside = (folder / link[2]).resolve().is_relative_to(HERE.resolve())
+        return link[0] if inside else f"{{download}}`{link[1]} <{link[2]}>`"
+
+    text[0] = _MARKDOWN_ABOVE.sub(offered, text[0])
     text[0] = _NAMED_BY_FILE.sub(r"[]\1", text[0])
     if page == "index":
         lines = text[0].splitlines(keepends=True)
