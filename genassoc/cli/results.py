@@ -1,7 +1,7 @@
 """The commands that show results: plot, explain, demo. They parse, call and print; no numbers are made here."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import click
 
@@ -39,9 +39,12 @@ def plot(
 
     if format not in ("png", "pdf", "svg"):
         raise click.BadParameter(f"--format is png, pdf or svg, not {format}")
-    if by not in (None, "maf", "method"):
+    named: Literal["maf", "method"] | None = "maf" if by == "maf" else "method" if by == "method" else None
+    if by != named:
         raise click.BadParameter(f"--by is maf or method, not {by}")
-    wanted = describe.Wanted(trait=trait, test=test, region=region, genes=genes, by=by, title=title, dpi=dpi, page=page)
+    wanted = describe.Wanted(
+        trait=trait, test=test, region=region, genes=genes, by=named, title=title, dpi=dpi, page=page
+    )
     for path in describe.draw_all(Results.read(results), out, format, wanted, progress()):
         say(str(path))
 
