@@ -439,7 +439,7 @@ def tables(state: dict[str, Any]) -> list[str]:
         model, choice, outcome, n = key.split("|")
         if model != family:
             family = model
-            lines += ["", f"#### {family}", "", "| variance or test | outcome | n | bin | tests | "
+            lines += ["", f"### {family}", "", "| variance or test | outcome | n | bin | tests | "
                       + " | ".join(f"code null, {alpha:g}" for alpha in ALPHAS)
                       + " | any p, 1e-3 | any p, 1e-4 | rows with code null | most frequent code |",
                       "|---" * (5 + len(ALPHAS) + 4) + "|"]  # fmt: skip

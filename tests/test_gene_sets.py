@@ -441,3 +441,23 @@ def test_a_burden_of_dosages_is_their_sum(tmp_path):
     assert table["mac"][0] == pytest.approx(dosages.sum())
     assert table["n_carriers"][0] == (dosages >= 0.5).any(axis=0).sum()
     assert table["code"].null_count() == table.height
+
+
+@pytest.mark.parametrize("model", (ga.Poisson, ga.NegativeBinomial, ga.Ordinal))
+@pytest.mark.parametrize("n_events", (12, 60))
+def test_few_events_of_counts_and_grades(files, model, n_events):
+    """Scores of few events are not normal: coded, or (counts) by the law of counts and no smaller than the burden allows."""
+    rng = np.random.default_rng(n_events)
+    phenotypes = pl.read_csv(files.phenotypes, separator="\t", null_values="NA")
+    y = np.zeros(phenotypes.height, np.int64)
+    y[rng.choice(y.size, n_events, replace=False)] = rng.integers(1, 3, n_events)
+    cohort = ga.Cohort.align(files.store, phenotypes.with_columns(rare=pl.Series(y)), sex="sex")
+    table = ga.associate_sets(cohort, model(("rare",), ("age",)), files.read_sets(), max_maf=0.05).table
+    skat = table.filter((pl.col("test") == "skat") & (pl.col("n_carriers") >= 10))
+    assert skat.height > 10
+    if n_events < 20:
+        assert set(skat["code"]) == {"few_events"} and skat["neg_log_10_p_value"].is_null().all()
+    else:
+        assert skat["code"].is_null().all() and skat["neg_log_10_p_value"].max() < 3.5
+    if n_events >= 20 and model is not ga.Ordinal:
+        assert "exact_set" in set(skat["method"])

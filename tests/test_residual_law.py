@@ -303,3 +303,25 @@ def test_the_dense_twin_of_the_audit(kind, spread):
         assert found["neg_log_10_p_value"][v, 0] == pytest.approx(twin.neg_log_10_p, rel=0.02)
         assert found["beta"][v, 0] == pytest.approx(twin.beta, rel=1e-5)
         assert found["standard_error"][v, 0] == pytest.approx(twin.standard_error, rel=0.02)
+
+
+def test_one_residual_that_outweighs_the_others():
+    """The integral starts where the law is not all of its largest atoms (p was 1, of an integral that failed): against permutation."""
+    rng = np.random.default_rng(7)
+    n = 2000
+    r = np.exp(1.5 * rng.normal(size=n))
+    r[3] = r.sum() / 12
+    Q = np.full((n, 1), n**-0.5)
+    r = (r - r.mean()) / r.std()
+    law = ResidualLaw.of(r, np.ones((n, 1)), Q, np.eye(1))
+    assert law is not None and law.is_dominated
+    of_one = kernel.Law(law.atoms, law.weights, law.variance, law.lost, law.is_dominated)
+    residuals = kernel.Residuals(Q, np.eye(1), r - law.centre, np.ones(n))
+    for m in (8, 10, 14, 20):
+        carriers = np.append(3, rng.choice(np.delete(np.arange(n), 3), m - 1, replace=False))
+        G, found = np.zeros((1, n)), np.empty((1, kernel.N_NUMBERS))
+        G[0, carriers] = 1.0
+        kernel.law_rows(G, residuals, of_one, False, np.array([5.0]), found)
+        drawn = np.abs(r[rng.integers(0, n, (20_000, m))].sum(axis=1))
+        wanted = np.mean(drawn >= abs(r[carriers].sum()))
+        assert np.exp(-found[0, kernel.LAW]) == pytest.approx(wanted, rel=0.5, abs=5e-4)

@@ -185,5 +185,8 @@ def test_variances_follow_calibrated_p_and_never_shrink():
     assert variance_factors(U, V, np.array([9.0, np.nan]), 20.0, weights) == pytest.approx(V)
     whole = variance_factors(U, V, np.array([np.nan, np.nan]), 2.0, weights)
     assert (weights @ U) ** 2 / (weights @ whole @ weights) == pytest.approx(stats.chi2.isf(1e-2, 1), rel=1e-9)
+    # A calibrated p of 0.5 beside a normal one of 1e-4.6 tells most of all.
+    harmless = variance_factors(U, V, np.array([-np.log10(0.5), np.nan]), np.nan, weights)
+    assert harmless[0, 0] == pytest.approx(36 / stats.chi2.isf(0.5, 1), rel=1e-9)
     deep = variance_factors(np.array([60.0, 0.1]), V, np.array([300.0, np.nan]), np.nan, weights)
     assert float(neg_log_10_p_chi2(np.array([3600 / deep[0, 0]]), 1)[0]) == pytest.approx(300.0, rel=1e-6)

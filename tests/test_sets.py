@@ -334,3 +334,12 @@ def test_matching_against_its_slow_twin(variants, names):
         s: members for s, members in expected.items() if members
     }
     assert [m[0] for m in found.members] == sorted(m[0] for m in found.members)
+
+
+def test_annotations_without_masks_are_said(tmp_path):
+    (tmp_path / "sets").write_text("G 1 5 1_5_A_C,1_6_A_C\n")
+    (tmp_path / "annotations").write_text("1_5_A_C G pLoF\n1_6_A_C G synonymous\n")
+    sets = ga.read_sets(tmp_path / "sets", tmp_path / "annotations")
+    assert any("there are no masks" in line for line in sets.lines())
+    masked = ga.read_sets(tmp_path / "sets", tmp_path / "annotations", {"lof": "pLoF"})
+    assert not any("there are no masks" in line for line in masked.lines())

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from oracles import skat_o as oracle
 
+from genassoc.kernels.laws import contours, quadratic_forms
 from genassoc.models.sets import tests as set_tests
 from genassoc.models.sets.tests import RHO, score_burden, skat, skat_o
 
@@ -97,6 +98,35 @@ def test_signs_scale_and_company():
         np.testing.assert_array_equal(_tested(U[t], V).neg_log_10_p, tested.neg_log_10_p[t : t + 1])
 
 
+def test_paths_are_shared_and_nothing_else():
+    # What a trait gets does not depend on which paths others had laid out before it, to the last bit.
+    rng = np.random.default_rng(8)
+    V = np.cov(rng.normal(size=(12, 30)))
+    U = rng.multivariate_normal(np.zeros(12), V, size=9) * np.array([0.1, 1, 1, 1, 1, 2, 4, 8, 30])[:, None]
+    together, backwards = _tested(U, V).neg_log_10_p, _tested(U[::-1], V).neg_log_10_p[::-1]
+    np.testing.assert_array_equal(backwards, together)
+    np.testing.assert_array_equal([_tested(one[None], V).neg_log_10_p[0] for one in U], together)
+
+
+@pytest.mark.parametrize("shifted", [False, True])
+@pytest.mark.parametrize(
+    "eigenvalues", [[1.0] * 20, [1.0, 0.5], [1.0, 0.6, 0.3, 0.1, 0.01], [0.5**k for k in range(16)]]
+)
+def test_shared_paths_give_the_tails_of_paths_of_their_own(eigenvalues, shifted):
+    weights = np.array(eigenvalues)
+    m, agree = weights.size, 1e-3 if shifted else 1e-4
+    shifts = 0.3 * weights[::-1].copy() if shifted else np.empty(0)
+    room = contours.contours(contours.LEVELS if shifted else 1, m, shifts.size, agree)
+    widening = contours.set_levels(weights, shifts, room) if shifted else 0.0
+    for x in (0.0, 0.4, 3.0, 12.0) if shifted else (0.0,):
+        for q in (weights.sum() + x * shifts.sum()) * np.geomspace(0.05, 30.0, 25):
+            level = int(np.log2(1.0 + x * widening))
+            found = contours.shared_tail(q, x, level, weights, shifts, room)[0]
+            right = quadratic_forms.ln_tail(q, weights, x * shifts, np.empty((2, m)), 1e-7)[0]
+            assert abs(found - right) < agree**2  # sums that agree to so much are right to its square
+    assert (room.counts > 0).any()
+
+
 def test_nothing_to_test():
     for m in (0, 3):
         tested = _tested(np.zeros((2, m)), np.zeros((m, m)))
@@ -123,8 +153,8 @@ def test_a_quantile_that_is_not_found_leaves_the_bound(monkeypatch):
         ln_any_passes = set_tests.kernels.ln_any_passes
 
         @staticmethod
-        def quantiles(ln_p, q, spectra, sizes, known, out):
-            set_tests_quantiles(ln_p, q, spectra, sizes, known, out)
+        def quantiles(q, spectra, sizes, ln_p, out):
+            set_tests_quantiles(q, spectra, sizes, ln_p, out)
             out[1, 3] = np.nan
 
     set_tests_quantiles = set_tests.kernels.quantiles

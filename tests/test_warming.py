@@ -46,7 +46,12 @@ def test_relatives_and_ancestry_are_warmed_where_no_model_is_named(monkeypatch):
     monkeypatch.setattr(warming, "_cohort", lambda folder: done.append("conversion") or "cohort")
     monkeypatch.setattr(warming, "_run", lambda kind, *_: done.append(kind))
     monkeypatch.setattr(warming, "_run_structure", lambda cohort: done.append(warming.STRUCTURE))
-    assert [family.family for family in warming.warm()[1]] == done == ["conversion", *MODELS, warming.STRUCTURE]
+    monkeypatch.setattr(warming, "_run_sets", lambda cohort, folder: done.append(warming.SETS))
+    assert (
+        [family.family for family in warming.warm()[1]]
+        == done
+        == ["conversion", *MODELS, warming.STRUCTURE, warming.SETS]
+    )
 
 
 def test_an_unknown_model_and_a_folder_that_cannot_be_are_refused(genassoc, tmp_path):

@@ -96,7 +96,14 @@ def _with_sets(assoc: Callable[..., None]) -> Callable[..., None]:
         table["max_maf"] = [_number(word) for word in values.names(table["max_maf"] or ())] or None
         plain = {name: str(value) if isinstance(value, Path) else value for name, value in table.items()}
         chosen = {name: value for name, value in plain.items() if value is not None and value is not False}
-        _check(chosen)
+        # Values that no choice has are those of a wrong option.
+        from genassoc.models.sets.choices import SetChoices
+
+        names = {field.name for field in fields(SetChoices)}
+        try:
+            SetChoices(**{name: value for name, value in chosen.items() if name in names})
+        except ValueError as error:
+            raise click.UsageError(str(error)) from error
         assoc(*arguments, **given, **{runs.SETS: chosen})
 
     sets.__name__, sets.__doc__ = "sets", _DOC
@@ -109,17 +116,6 @@ _DOC = """Sets of rare variants, such as genes: burden, SKAT, SKAT-O, ACAT-V, AC
 
 The options of `assoc`, and which sets; the same as `run` with [sets] in a gwas.toml.
 """
-
-
-def _check(chosen: dict[str, Any]) -> None:
-    """Refuse values that no choice has, as of a wrong option."""
-    from genassoc.models.sets.choices import SetChoices
-
-    names = {field.name for field in fields(SetChoices)}
-    try:
-        SetChoices(**{name: value for name, value in chosen.items() if name in names})
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
 
 
 def _number(word: str) -> float:

@@ -12,7 +12,7 @@ METHODS: tuple[str | None, ...] = (
     None, "score", "score_approx", "wald", "lrt", "firth", "firth_approx", "spa", "exact", "t", "f", "t_hc3", "t_hc0",
     "f_hc3", "f_hc0", "wald_hc3", "wald_hc0", "wald_robust", "dosage_law", "lrt_f",
     # of sets of variants
-    "inversion", "kuonen", "liu", "cauchy", "bound", "exact_set", "adjusted",
+    "inversion", "kuonen", "liu", "cauchy", "bound", "exact_set", "adjusted", "residual_set",
 )  # fmt: skip
 CODES: tuple[str | None, ...] = (
     None,

@@ -22,6 +22,7 @@ from genassoc.simulate import simulate_cohort
 from genassoc.verbs import association, stores
 
 STRUCTURE = "relatives and ancestry"
+SETS = "sets of variants"
 _COVARIATES = ("age", "sex", "PC1", "PC2", "PC3", "PC4")
 _OUTCOMES: dict[str, dict[str, Any]] = {
     "linear": {"traits": "ldl"},
@@ -66,7 +67,7 @@ def warm(
     Parameters
     ----------
     models : iterable of str
-        Names as in gwas.toml; by default all, and what relatives and ancestry are found with.
+        Names as in gwas.toml; by default all, what relatives and ancestry are found with, and the tests of sets of variants.
     into : path, optional
         A folder that other users read too (``GENASSOC_CACHE_DIR`` names it to them); by default the cache of this user.
     tell : callable, optional
@@ -96,12 +97,14 @@ def warm(
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the toy's rows
         cohort: Cohort | None = None
-        for family in ("conversion", *wanted, *(() if named else (STRUCTURE,))):
+        for family in ("conversion", *wanted, *(() if named else (STRUCTURE, SETS))):
             with _counted(family, done):
                 if cohort is None:
                     cohort = _cohort(Path(folder))
                 elif family == STRUCTURE:
                     _run_structure(cohort)
+                elif family == SETS:
+                    _run_sets(cohort, Path(folder))
                 else:
                     _run(family, cohort, Path(folder))
             if tell is not None:
@@ -144,6 +147,27 @@ def _run_structure(cohort: Cohort) -> None:
         fit_whole_genome(
             cohort, WholeGenomeRegression(traits=("ldl",), covariates=("age",), block_size=200, prior=prior)
         )
+
+
+def _run_sets(cohort: Cohort, folder: Path) -> None:
+    """Every test of sets of neighbouring variants, for each family that has scores."""
+    from genassoc.verbs.gene_sets import associate_sets
+    from genassoc.verbs.sets import read_sets
+
+    store = cohort.store
+    place = ["chromosome", pl.col("base_pair_location").cast(pl.String), "other_allele", "effect_allele"]
+    number = (pl.int_range(pl.len()) // 30).cast(pl.String)
+    named = store.variants(0, store.n_variants).select(
+        pl.concat_str("chromosome", number, separator=".").alias("set_id"),
+        pl.concat_str(place, separator="_").alias("variant"),
+    )
+    sets = read_sets(named)
+    for kind, outcome in _OUTCOMES.items():
+        if kind == "mixed":
+            continue  # it has no scores of sets
+        for burden in ("sum", "max"):
+            model = MODELS[kind](**outcome, covariates=_COVARIATES)
+            associate_sets(cohort, model, sets, max_maf=(0.05,), burden=burden, out=folder / f"{kind}-{burden}.parquet")
 
 
 def _run(kind: str, cohort: Cohort, folder: Path) -> None:

@@ -34,6 +34,10 @@ def read_files(
         )
     more = _annotations(annotations, weights)
     table, names, notes = _annotated(found, more, sets, annotations)
+    if not given and table[ANNOTATION].null_count() < table.height:
+        notes.append(
+            f"{annotations}: there are no masks, so that all variants of a set are tested together, whatever their annotation"
+        )
     return sets_of(
         [table],
         str(sets),

@@ -15,10 +15,11 @@ import math
 import numpy as np
 
 from genassoc.kernels import jit
-from genassoc.kernels.laws.quadratic_forms import ln_tail
+from genassoc.kernels.laws.contours import LEVELS, Contours, contours, set_levels, shared_tail
 from genassoc.shapes import Float64Array, Int64Array
 
-AGREE = 1e-3  # of the sums of a tail: to a millionth of p
+AGREE = 1e-3  # of the sums of a tail given the burden: to a millionth of p
+AGREE_EACH = 1e-4  # of those of one Q_rho: to 1e-8
 NEWTON_STEPS = 60
 NEAR = 1e-4  # of p: Newton's next step squares it
 NOTHING = 40.0  # exp(-40) is nothing beside 1
@@ -31,54 +32,61 @@ PANEL = 2.0  # standard deviations of z, at most
 
 @jit
 def quantile(
-    ln_p: float, q: float, eigenvalues: Float64Array, scaled: Float64Array, rates: Float64Array, none: Float64Array
+    ln_p: float, x: float, found: float, ln_density: float, k: int, eigenvalues: Float64Array, room: Contours
 ) -> float:
-    """The q of ``ln P(Q >= q) = ln_p``, by Newton's method from a q that is given; NaN if it was not found.
+    """The x of ``ln P(Q >= x) = ln_p``, by Newton's method from an x with its tail and density; NaN if it was not found.
 
-    ln P is concave in q but for one degree of freedom, where it is nearly straight.
+    ln P is concave in x but for one degree of freedom, where it is nearly straight.
     """
-    largest, m = eigenvalues[0], eigenvalues.size
-    for j in range(m):
-        scaled[j] = eigenvalues[j] / largest
-    x = max(q / largest, scaled[:m].sum())
     for _ in range(NEWTON_STEPS):
-        found, ln_density = ln_tail(x, scaled[:m], none, rates, AGREE)
         if math.isnan(found):
             return np.nan
         off = found - ln_p
         step = off * math.exp(min(found - ln_density, 700.0))
         x = min(max(x + step, 0.125 * x), 8.0 * x)
         if abs(off) < NEAR:
-            return x * largest
+            return x
+        found, ln_density = shared_tail(x, 0.0, k, eigenvalues, room.moved, room)
     return np.nan
 
 
 @jit
-def quantiles(
-    ln_p: Float64Array, q: Float64Array, spectra: Float64Array, sizes: Int64Array, known: Int64Array, out: Float64Array
-) -> None:
-    """`quantile` of each trait and rho.
+def quantiles(q: Float64Array, spectra: Float64Array, sizes: Int64Array, ln_p: Float64Array, out: Float64Array) -> None:
+    """ln p of each Q_rho, and the q of each with the smallest of a trait's.
 
     Parameters
     ----------
-    ln_p : float64 array (T,)
     q : float64 array (T, K)
-        Where to begin.
     spectra : float64 array (K, m)
         Positive eigenvalues of each Q, descending.
     sizes : int64 array (K,)
         How many each has.
-    known : int64 array (T,)
-        The rho whose q is the quantile itself.
-    out : float64 array (T, K)
+    ln_p, out : float64 arrays (T, K)
+        NaN where sums do not agree.
     """
-    scaled, rates, none = np.empty(spectra.shape[1]), np.empty((2, spectra.shape[1])), np.empty(0)
-    for t in range(ln_p.size):
-        for k in range(sizes.size):
-            if k == known[t]:
+    T, K = q.shape
+    room = contours(K, spectra.shape[1], 0, AGREE_EACH)
+    scaled, means, ln_densities = np.empty_like(spectra), np.empty(K), np.empty((T, K))
+    for k in range(K):
+        for j in range(sizes[k]):
+            scaled[k, j] = spectra[k, j] / spectra[k, 0]
+        own = scaled[k, : sizes[k]]
+        means[k] = own.sum()
+        for t in range(T):
+            ln_p[t, k], ln_densities[t, k] = shared_tail(q[t, k] / spectra[k, 0], 0.0, k, own, room.moved, room)
+    for t in range(T):
+        least = np.argmin(ln_p[t])
+        smallest = ln_p[t, least]
+        for k in range(K):
+            if k == least:
                 out[t, k] = q[t, k]
-            else:
-                out[t, k] = quantile(ln_p[t], q[t, k], spectra[k, : sizes[k]], scaled, rates[:, : sizes[k]], none)
+                continue
+            own = scaled[k, : sizes[k]]
+            x, found, ln_density = q[t, k] / spectra[k, 0], ln_p[t, k], ln_densities[t, k]
+            if x < means[k]:
+                x = means[k]
+                found, ln_density = shared_tail(x, 0.0, k, own, room.moved, room)
+            out[t, k] = spectra[k, 0] * quantile(smallest, x, found, ln_density, k, own, room)
 
 
 @jit
@@ -139,9 +147,12 @@ def ln_any_passes(
         NaN where a quantile is.
     """
     burden, largest = variances[0], eigenvalues[0]
-    room = np.empty((4, eigenvalues.size))
+    law = np.empty((2, eigenvalues.size))
     for j in range(eigenvalues.size):
-        room[0, j], room[1, j] = eigenvalues[j] / largest, shifts[j] / largest
+        law[0, j], law[1, j] = eigenvalues[j] / largest, shifts[j] / largest
+    room = contours(LEVELS, eigenvalues.size, eigenvalues.size, AGREE)
+    widening = set_levels(law[0], law[1], room)
+    constants = np.array([variances[0], variances[1], largest, widening])
     ends, panels = np.empty(rho.size + 1), np.empty((MAX_PANELS, 2))
     for t in range(ln_p.size):
         if not np.isfinite(q[t]).all():
@@ -166,7 +177,7 @@ def ln_any_passes(
             fine = coarse = 0.0
             for node in range(rule.shape[1]):
                 z = 0.5 * (left + right) + 0.5 * (right - left) * rule[0, node]
-                value = passed_given(z, ln_p[t], q[t], rho, variances, largest, room)
+                value = passed_given(z, ln_p[t], q[t], rho, constants, law, room)
                 fine += rule[1, node] * value
                 coarse += rule[2, node] * value
             half = 0.5 * (right - left)
@@ -186,28 +197,28 @@ def passed_given(
     ln_p: float,
     q: Float64Array,
     rho: Float64Array,
-    variances: Float64Array,
-    largest: float,
-    room: Float64Array,
+    constants: Float64Array,
+    law: Float64Array,
+    room: Contours,
 ) -> float:
     """P(any Q_rho passes | z) times the density of |z|, over exp(ln_p).
 
     Parameters
     ----------
-    room : float64 array (4, m)
-        Eigenvalues and shifts over the largest eigenvalue; room.
+    constants : float64 array (4,)
+        S^2, what c'c has outside, the largest eigenvalue, and what `set_levels` gives.
+    law : float64 array (2, m)
+        Eigenvalues and shifts over the largest eigenvalue.
     """
     x = z * z
-    least = np.inf
-    for k in range(rho.size - 1):
-        least = min(least, (q[k] - rho[k] * variances[0] * x) / (1.0 - rho[k]))
-    least = (least - variances[1] * x) / largest
     ln_value = LN_DENSITY - 0.5 * x - ln_p
     if ln_value < -NOTHING:
         return 0.0
+    least = np.inf
+    for k in range(rho.size - 1):
+        least = min(least, (q[k] - rho[k] * constants[0] * x) / (1.0 - rho[k]))
+    least = (least - constants[1] * x) / constants[2]
     if least > 0.0:
-        scaled, moved = room[0], room[1].copy()
-        for j in range(moved.size):
-            moved[j] *= x
-        ln_value += ln_tail(least, scaled, moved, room[2:], AGREE)[0]
+        level = int(min(math.log2(1.0 + x * constants[3]), 1e6))
+        ln_value += shared_tail(least, x, level, law[0], law[1], room)[0]
     return math.exp(ln_value)

@@ -52,13 +52,15 @@ def set_null_of(fit: NullFit, trait: int) -> SetNull:
     cells = _cells(fit, sums)
     # Covariates that tell who has the event by themselves: hazards 1e150 times as large leave squares without digits.
     sound = bool(np.isfinite(cells.squares).all()) and bool(np.isfinite(cross).all())
+    strata = np.zeros((1, fit.width))
     wide = [np.zeros((fit.width, P)), np.zeros((fit.width, 1)), np.zeros(fit.width)]
     if sound:
         wide[0][fit.columns], wide[1][fit.columns, 0] = cross, fit.sets.event - sums.expected
         wide[2][fit.columns] = sums.expected
+        strata[0, fit.columns] = sums.w
     return SetNull.of(
         (trait,), fit.columns, *wide, events=fit.events, hazards=cells if sound else None,
-        failure=None if sound else "null_not_converged",
+        failure=None if sound else "null_not_converged", strata=strata,
     )  # fmt: skip
 
 

@@ -112,8 +112,18 @@ class NullModel:
             scale = np.where(self.rss > 0, freedom / (self.scale**2 * self.rss), np.nan)
         return SetNull.of(
             self.traits.tolist(), self.columns, own.Q, self.R * self.scale, weight, scale=scale, freedom=freedom,
-            failure="n_too_small" if self.n <= C else None,
+            failure="n_too_small" if self.n <= C else None, strata=self._spreads(),
         )  # fmt: skip
+
+    def _spreads(self) -> Float64Array | None:
+        """How much each sample's residual varies (T_p, N), where that differs with a covariate."""
+        if not any(law is not None and law.spread.size for law in self.laws):
+            return None
+        spreads = np.zeros((self.traits.size, self.Q.shape[0]))
+        for of_trait, law in zip(spreads, self.laws):
+            if law is not None and law.spread.size:
+                of_trait[self.columns] = law.spread
+        return spreads
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The null models of negative binomial regression: one a trait, alpha by maximum likelihood, its score laid out for the product."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -27,6 +27,7 @@ from genassoc.models.scan.glm_rows import CountModel, CountRows, Extras, event_n
 from genassoc.models.scan.glm_rows import prepare as prepare_rows
 from genassoc.models.scan.information import EventSizes, missing_at_random, sum_missing
 from genassoc.models.scan.screen import ScreenState, null_notes
+from genassoc.models.scan.set_null import SetNull
 from genassoc.models.scan.sums import GenotypeSums
 from genassoc.models.scan.wald import FittedState
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
@@ -76,19 +77,13 @@ class NullNegativeBinomial(WeightedNull):
         return float(self.start[-1])
 
     @property
-    def alpha(self) -> float:
-        """The same, of sets."""
-        return self.shape
-
-    @property
-    def n_informative(self) -> int:
-        """Samples with an event: one with many of them is one."""
-        return int(np.count_nonzero(self.y))
-
-    @property
     def overdispersed(self) -> bool:
         """Whether alpha is above 0: a saddlepoint then says what a chi-squared does not."""
         return self.shape > 0.0
+
+    def set_null(self, trait: int) -> SetNull:
+        """Told alpha, and how many samples have an event: one with many of them is one."""
+        return replace(super().set_null(trait), n_informative=int(np.count_nonzero(self.y)), alpha=self.shape)
 
     def linear_predictor(self) -> tuple[Float64Array, Float64Array]:
         """Covariates and coefficients."""

@@ -99,21 +99,31 @@ class NullOrdinal(Family):
 
     def set_null(self, trait: int) -> SetNull:
         """Scores and weights, thresholds and covariates taken away by their expected information."""
-        residual, weight, AQ = self.residual, self.weight, self.AQ
+        residual, weight, AQ, strata = self.residual, self.weight, self.AQ, None
         if self.failure is None:
 
             def derivatives(parameters: Float64Array) -> tuple[Float64Array, Float64Array]:
                 at = _Information.of(self.X, self.levels, parameters)
                 return at.gradient, at.J
 
-            at = _Information.of(self.X, self.levels, polished(self.parameters, derivatives))
+            best = polished(self.parameters, derivatives)
+            at = _Information.of(self.X, self.levels, best)
             residual, weight, AQ = (np.zeros_like(wide) for wide in (residual, weight, AQ))
             residual[self.columns], weight[self.columns] = at.residual, at.weight
             AQ[self.columns] = np.linalg.solve(np.linalg.cholesky(at.J), at.cross.T).T
+            strata = np.zeros((1, weight.size))
+            strata[0, self.columns] = self.X[:, 1:] @ best[self.levels.M :] + self.offset
         below = np.cumsum(self.counts)
-        best = int(np.minimum(below, below[-1] - below).max(initial=0))
+        most = int(np.minimum(below, below[-1] - below).max(initial=0))
         return SetNull.of(
-            (trait,), self.columns, AQ, residual[:, None], weight, n_informative=best, failure=self.failure
+            (trait,),
+            self.columns,
+            AQ,
+            residual[:, None],
+            weight,
+            n_informative=most,
+            failure=self.failure,
+            strata=strata,
         )
 
     def fit(self, task: Task, asked: Asked) -> Fits:

@@ -1,6 +1,6 @@
 """The null models of Poisson regression: one a trait, its weights and residuals laid out for the product."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from genassoc.models.scan.family import (
 from genassoc.models.scan.information import EventSizes, missing_at_random, sum_missing
 from genassoc.models.scan.residual_table import tabulated
 from genassoc.models.scan.screen import ScreenState, null_notes
+from genassoc.models.scan.set_null import SetNull
 from genassoc.models.scan.sums import GenotypeSums
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array
 from genassoc.stats.information import EXACT_LAW, LEAST_OF_COUNTS, LEAST_OF_WALD, effective_size, few_note, whole_sizes
@@ -150,10 +151,9 @@ class NullPoisson(WeightedNull):
         """Judged by the trait's mean: with few events expected a Wald statistic is not normal, while a likelihood ratio nearly is chi-squared."""
         return np.asarray(genotypes.rare_mac * self.y.mean() < LEAST_OF_WALD)
 
-    @property
-    def n_informative(self) -> int:
-        """Samples with an event: one with many of them is one."""
-        return int(np.count_nonzero(self.y))
+    def set_null(self, trait: int) -> SetNull:
+        """Told how many samples have an event: one with many of them is one."""
+        return replace(super().set_null(trait), n_informative=int(np.count_nonzero(self.y)))
 
     def law(self, name: str, task: Task, variants: Int64Array) -> Tails:
         """Few events: their exact distribution, given their number in each sample; else a saddlepoint of the residuals."""

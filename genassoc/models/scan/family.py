@@ -577,4 +577,5 @@ class WeightedNull(Family):
         return SetNull.of(
             (trait,), self.columns, wide[2], wide[0][:, None], wide[1], scale=np.array([1.0 / dispersion]),
             events=self.samples.events, n_informative=self.n_informative, alpha=self.alpha, failure=self.failure,
+            strata=wide[1][None],
         )  # fmt: skip

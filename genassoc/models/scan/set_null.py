@@ -58,6 +58,8 @@ class SetNull:
         The risk sets of a Cox model.
     failure : str or None
         The code of all rows of the traits, where they have no null model: the arrays are zero then.
+    strata : float64 array (T_p, N) or None
+        What the law of a sample's residual depends on, of each trait: samples that are near in it have drawn from the same law. None where all have.
     """
 
     traits: tuple[int, ...]
@@ -73,6 +75,7 @@ class SetNull:
     alpha: float
     hazards: RiskCells | None
     failure: str | None
+    strata: Float64Array | None = None
 
     @classmethod
     def of(
@@ -90,6 +93,7 @@ class SetNull:
         alpha: float = 0.0,
         hazards: RiskCells | None = None,
         failure: str | None = None,
+        strata: Float64Array | None = None,
     ) -> "SetNull":
         """Of cross (N, C), residuals (N, T_p) and weights (N,)."""
         if events is None:
@@ -110,6 +114,7 @@ class SetNull:
             alpha=alpha,
             hazards=hazards,
             failure=failure,
+            strata=strata,
         )
 
     @property

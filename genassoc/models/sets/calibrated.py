@@ -187,10 +187,10 @@ def rare_tests(
     p_q, p_s, p_o = set_tails(
         first, (u, u2, chance), s, q, RHO if skat_o else RHO[:0], SIZES, joint_below, coarse_above
     )
-    return RareTests(_neg_log_10(p_q), _neg_log_10(p_o), _neg_log_10(p_s), shared=_shared(columns, unit))
+    return RareTests(_neg_log_10(p_q), _neg_log_10(p_o), _neg_log_10(p_s), shared=share_of_several(columns, unit))
 
 
-def _shared(columns: Columns, unit: Int64Array) -> float:
+def share_of_several(columns: Columns, unit: Int64Array) -> float:
     """The share of carriers that carry columns of several units."""
     one = np.unique(unit, return_index=True)[1]
     carriers = np.concatenate([columns.samples[columns.offsets[j] : columns.offsets[j + 1]] for j in one])

@@ -1,7 +1,8 @@
 """Rows of SKAT, SKAT-O and ACAT-V: scores once a set and null model, laws once a distinct column of it."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -9,9 +10,11 @@ from genassoc.data.block import Block
 from genassoc.models.base import CODE, METHOD
 from genassoc.models.scan.set_null import SetNull
 from genassoc.models.sets import calibrated
-from genassoc.models.sets.calibrated import OutcomeLaw
+from genassoc.models.sets.calibrated import OutcomeLaw, RareTests
 from genassoc.models.sets.columns import Markers, empty_rows
+from genassoc.models.sets.residual_sets import ResidualLaws, residual_tests
 from genassoc.models.sets.scores import Carriers, SetScores, carriers_of_any, set_scores
+from genassoc.models.sets.shared_carriers import Draw, drawn_tests, outcomes_of
 from genassoc.models.sets.tests import skat, skat_o
 from genassoc.shapes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
 from genassoc.stats.cauchy import acat
@@ -20,6 +23,7 @@ N_TOP = 3
 SCREENED = (
     1.0  # -log10 p of normal scores below which many expected events let it stand, as where a scan corrects nothing
 )
+DRAWN = 2.0  # -log10 p from which columns with carriers in common are checked by drawn outcomes
 FEW_EXPECTED = 10.0  # events among the carriers of a column: with fewer, exact laws whatever the p
 LAWS = {"binary": "bernoulli", "survival": "hazard"}  # of outcomes, by what a model's traits are
 
@@ -70,7 +74,7 @@ class ScoreTests:
         carriers = Carriers.of(self.shown, *self.samples, self.markers.counts.flipped)
         edges = np.flatnonzero(np.append(True, np.diff(self.sets) != 0)) if D else np.zeros(0, np.int64)
         for null in nulls:
-            law = self._law(null)
+            law = self._laws(null)
             for first, last in zip(edges, [*edges[1:], D]):
                 self._of_set(null, law, carriers, range(int(first), int(last)), made, top)
         if "acatv" in self.tests:
@@ -94,23 +98,23 @@ class ScoreTests:
             made["method"][columns, :, k] = np.where(coded | lacking, 0, METHOD["cauchy"])
             made["code"][columns, :, k] = np.where(lacking, CODE["no_variance"], made["code"][columns, :, k])
 
-    def _law(self, null: SetNull) -> OutcomeLaw | None:
-        """The law of the outcomes, where they are events."""
+    def _laws(self, null: SetNull) -> "Laws | None":
+        """The laws of outcomes and of residuals; None where laws of normal scores are asked for."""
         if null.failure is not None or self.corrected is None:
             return None
+        outcome, kind = None, LAWS.get(self.outcome)
         if self.outcome == "count":
-            return _law_of_counts(null)
-        kind = LAWS.get(self.outcome)
-        if kind is None:
-            return None
-        event = np.zeros(null.width)
-        event[null.events] = 1.0
-        return OutcomeLaw(kind, event - null.residual[0])
+            outcome = _law_of_counts(null)
+        elif kind is not None:
+            event = np.zeros(null.width)
+            event[null.events] = 1.0
+            outcome = OutcomeLaw(kind, event - null.residual[0])
+        return Laws(outcome, null)
 
     def _of_set(
         self,
         null: SetNull,
-        law: OutcomeLaw | None,
+        law: "Laws | None",
         carriers: Carriers,
         columns: range,
         made: dict[str, Array],
@@ -148,7 +152,7 @@ class ScoreTests:
     def _of_column(
         self,
         null: SetNull,
-        law: OutcomeLaw | None,
+        law: "Laws | None",
         carriers: Carriers,
         d: int,
         scores: SetScores,
@@ -177,7 +181,7 @@ class ScoreTests:
                     METHOD["adjusted"] if adjusted else [METHOD[str(name)] for name in tested.method]
                 )
         if law is not None:
-            self._by_law(law, carriers, d, scores, by_test, made, null)
+            self._by_law(law, carriers, d, scores, by_test, made)
         for test in quadratic:
             k = by_test[test]
             lacking = np.isnan(p[d, t, k])
@@ -203,47 +207,107 @@ class ScoreTests:
 
     def _by_law(
         self,
-        law: OutcomeLaw,
+        laws: "Laws",
         carriers: Carriers,
         d: int,
         scores: SetScores,
         by_test: dict[str, int],
         made: dict[str, Array],
-        null: SetNull,
     ) -> None:
-        """Put the p of exact laws in place of those of normal scores, where these may be wrong."""
-        rows, weights = self.markers.lists[d], self.markers.weights[d]
+        """Put the p of laws of their own in place of those of normal scores, where these may be wrong."""
         wanted = [test for test in ("skat", "skato") if test in by_test]
-        entries, status, trait = carriers.entries, null.status, null.traits[0]
+        p, null = made["neg_log_10_p_value"][d], laws.null
+        columns: calibrated.Columns | None = None
+        for i, trait in enumerate(null.traits):
+            likely = max((p[trait, by_test[test]] for test in wanted), default=0.0)
+            if laws.outcome is None and not likely > SCREENED:
+                continue
+            columns = self._carriers(null, carriers, d) if columns is None else columns
+            found = None
+            if laws.outcome is not None:
+                expected = float(laws.outcome.mean[columns.samples].sum())
+                if expected >= FEW_EXPECTED and likely < SCREENED:
+                    continue
+                found = calibrated.rare_tests(
+                    scores.U[i] / scores.scale[i], scores.V / scores.scale[i], self.markers.weights[d], columns, laws.outcome,
+                    skat_o="skato" in by_test,
+                )  # fmt: skip
+            draw = None if laws.outcome is None else outcomes_of(laws.outcome)
+            if found is not None and self.outcome == "count":
+                self._put(found, (d, trait), by_test, made)
+            if found is None or math.isnan(found.skat) or self.outcome == "count":
+                found, draw = self._by_residuals(laws, i, columns, d, scores, "skato" in by_test), laws.drawn(i)
+            if found is None:
+                continue
+            self._put(found, (d, trait), by_test, made)
+            least = max(p[trait, by_test[test]] for test in wanted)
+            if found.shared > calibrated.SHARED and least > DRAWN and draw is not None:
+                scale = float(scores.scale[i])
+                drawn = drawn_tests(scores.U[i] / scale, scores.V, self.markers.weights[d], columns, draw, null.weight)
+                self._put(replace(found, skat=drawn.skat, skat_o=drawn.skat_o), (d, trait), by_test, made)
+
+    def _by_residuals(
+        self, laws: "Laws", i: int, columns: calibrated.Columns, d: int, scores: SetScores, skat_o: bool
+    ) -> RareTests | None:
+        """The p of the law of the residuals of the null's i-th trait; None where scores are as good as normal."""
+        residuals, scale = laws.residuals(i), float(scores.scale[i])
+        if residuals is None or not residuals.are_needed(np.diff(columns.offsets)) or not scale > 0.0:
+            return None
+        return residual_tests(
+            scores.U[i] / scale, scores.V, self.markers.weights[d], columns, laws.null.weight, residuals, skat_o=skat_o
+        )
+
+    def _put(self, found: RareTests, row: tuple[int, int], by_test: dict[str, int], made: dict[str, Array]) -> None:
+        """The p of a law into a row. Of one column SKAT-O is SKAT."""
+        alone = self.markers.lists[row[0]].size == 1
+        for test, value in (("skat", found.skat), ("skato", found.skat if alone else found.skat_o)):
+            if test not in by_test or not np.isfinite(value):
+                continue
+            at = *row, by_test[test]
+            before = made["neg_log_10_p_value"][at]
+            # Where samples carry several of the columns, these are not independent, and counts may have other laws: the larger p of both. The
+            # law of the residuals is for tails that are heavier than a normal's.
+            larger = found.shared > calibrated.SHARED or found.method == "residual_set" or self.outcome == "count"
+            if before < value and larger:
+                continue
+            made["neg_log_10_p_value"][at] = max(value, 0.0)
+            made["method"][at] = METHOD[found.method]
+
+    def _carriers(self, null: SetNull, carriers: Carriers, d: int) -> calibrated.Columns:
+        """The carriers of a column's variants among a null's samples."""
+        entries, status = carriers.entries, null.status
         pointers = entries.pointers
         offsets, samples, doses = [0], [], []
-        for row in rows:
+        for row in self.markers.lists[d]:
             of_row = slice(int(pointers[row]), int(pointers[row + 1]))
             columns, copies = entries.samples[of_row] >> 1, entries.copies[of_row]
             known = ~np.isnan(copies) & (status[columns] > 0)
             samples.append(columns[known])
             doses.append(copies[known])
             offsets.append(offsets[-1] + int(known.sum()))
-        carried = np.concatenate(samples).astype(np.int64)
-        expected = float(law.mean[carried].sum())
-        likely = max((made["neg_log_10_p_value"][d, trait, by_test[test]] for test in wanted), default=0.0)
-        if expected >= FEW_EXPECTED and likely < SCREENED:
-            return
-        # Of the residuals as they are: over no dispersion.
-        found = calibrated.rare_tests(
-            scores.U[0] / scores.scale[0], scores.V / scores.scale[0], weights,
-            calibrated.Columns(np.array(offsets, np.int64), carried, np.concatenate(doses)), law, skat_o="skato" in by_test,
-        )  # fmt: skip
-        # Of one column SKAT-O is SKAT.
-        for test, value in (("skat", found.skat), ("skato", found.skat_o if rows.size > 1 else found.skat)):
-            if test in by_test and np.isfinite(value):
-                at = d, trait, by_test[test]
-                adjusted = made["neg_log_10_p_value"][at]
-                # Where samples carry several of the columns, these are not independent, and counts may have other laws: the larger p of both.
-                if (found.shared > calibrated.SHARED or self.outcome == "count") and adjusted < value:
-                    continue
-                made["neg_log_10_p_value"][at] = max(value, 0.0)
-                made["method"][at] = METHOD["exact_set"]
+        return calibrated.Columns(
+            np.array(offsets, np.int64), np.concatenate(samples).astype(np.int64), np.concatenate(doses)
+        )
+
+
+@dataclass
+class Laws:
+    """The laws of a null's outcomes, where they are events, and of its residuals, made when they are first asked for."""
+
+    outcome: OutcomeLaw | None
+    null: SetNull
+    made: dict[int, ResidualLaws | None] = field(default_factory=dict)
+
+    def residuals(self, i: int) -> ResidualLaws | None:
+        """Of the null's i-th trait."""
+        if i not in self.made:
+            self.made[i] = ResidualLaws.of(self.null, i)
+        return self.made[i]
+
+    def drawn(self, i: int) -> Draw | None:
+        """Draws of the residuals of the null's i-th trait."""
+        laws = self.residuals(i)
+        return None if laws is None else laws.draws(self.null, i)
 
 
 def _law_of_counts(null: SetNull) -> OutcomeLaw:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from genassoc.kernels.laws import skat_o as kernels
-from genassoc.shapes import Array, Float64Array
-from genassoc.stats.quadratic_forms import INVERSION, neg_log_10_p_quadratic, positive_eigenvalues
+from genassoc.shapes import Array, Float64Array, Int64Array
+from genassoc.stats.quadratic_forms import INVERSION, neg_log_10_p_quadratic
 from genassoc.stats.tails import neg_log_10_p_z
 
 RHO = np.array([0.0, 0.01, 0.04, 0.09, 0.16, 0.25, 0.5, 1.0])  # as R's SKAT
@@ -164,16 +164,21 @@ def skat_o(U: Float64Array, V: Float64Array, scale: Float64Array, weights: Float
     scores = (U * weights)[usable] / np.sqrt(scale[usable])[:, None]
     grid = RHO if burden else RHO[:1]  # a burden without variance adds nothing
     q = (1.0 - grid) * np.square(scores).sum(axis=1)[:, None] + grid * np.square(scores.sum(axis=1))[:, None]
-    spectra = [positive_eigenvalues(row) for row in _spectra(kernel, grid)]
-    found = [neg_log_10_p_quadratic(q[:, k], spectrum)[0] for k, spectrum in enumerate(spectra)]
-    each = np.stack(found, axis=1)
-    least = each.argmax(axis=1)
-    smallest = each[np.arange(len(each)), least]
-    combined, names = smallest.copy(), np.full(len(each), INVERSION, dtype=object)
+    spectra, sizes = _spectra(kernel, grid)
+    ln_each, passed_at = np.empty_like(q), np.empty_like(q)
+    kernels.quantiles(q, spectra, sizes, ln_each, passed_at)
+    for k in np.flatnonzero(np.isnan(ln_each).any(axis=0)):  # sums that do not agree
+        lost = np.isnan(ln_each[:, k])
+        ln_each[lost, k] = -_LN_10 * neg_log_10_p_quadratic(q[lost, k], spectra[k, : sizes[k]])[0]
+        passed_at[lost] = np.nan
+    least = ln_each.argmin(axis=1)
+    ln_p = ln_each[np.arange(len(q)), least]
+    smallest = ln_p / -_LN_10
+    combined, names = smallest.copy(), np.full(len(q), INVERSION, dtype=object)
     rest = _given_burden(kernel) if burden else None
     if rest is not None:
-        ln_p = -_LN_10 * smallest
-        passed = _any_passes(ln_p, q, spectra, least, rest)
+        passed = np.empty(len(q))
+        kernels.ln_any_passes(ln_p, passed_at, RHO, *rest, _RULE, passed)
         bad = np.isnan(passed)
         passed = np.where(bad, np.inf, passed)
         # It lies between the smallest p and the sum of all.
@@ -194,8 +199,8 @@ def _spread(values: Array, usable: Array, out: Array | None = None) -> Array:
     return out
 
 
-def _spectra(kernel: Float64Array, rho: Float64Array) -> Float64Array:
-    """Eigenvalues of ``R^(1/2) K R^(1/2)``, ``R = (1 - rho) I + rho 1 1'``, for each rho (K, m)."""
+def _spectra(kernel: Float64Array, rho: Float64Array) -> tuple[Float64Array, Int64Array]:
+    """Eigenvalues of ``R^(1/2) K R^(1/2)``, ``R = (1 - rho) I + rho 1 1'``, for each rho (K, m), descending; how many are positive (K,)."""
     m = len(kernel)
     alike = np.sqrt(1.0 - rho)
     beside = (np.sqrt(1.0 - rho + rho * m) - alike) / m
@@ -203,7 +208,9 @@ def _spectra(kernel: Float64Array, rho: Float64Array) -> Float64Array:
     rows = kernel.sum(axis=1)
     a, b = alike[:, None, None], beside[:, None, None]
     product = a * a * kernel + a * b * (rows[:, None] + rows) + b * b * rows.sum()
-    return np.linalg.eigvalsh(product)
+    spectra = np.ascontiguousarray(np.linalg.eigvalsh(product)[:, ::-1])
+    rounding = m * np.finfo(float).eps * np.maximum(spectra[:, :1], 0.0)
+    return spectra, np.count_nonzero(spectra > rounding, axis=1)
 
 
 def _given_burden(kernel: Float64Array) -> tuple[Float64Array, Float64Array, Float64Array] | None:
@@ -219,25 +226,6 @@ def _given_burden(kernel: Float64Array) -> tuple[Float64Array, Float64Array, Flo
     along = np.square(vectors.T @ slope)[kept][::-1]
     outside = max(float(slope @ slope) - float(along.sum()), 0.0)
     return np.ascontiguousarray(values[kept][::-1]), np.ascontiguousarray(along), np.array([variance, outside])
-
-
-def _any_passes(
-    ln_p: Float64Array,
-    q: Float64Array,
-    spectra: list[Float64Array],
-    least: Array,
-    rest: tuple[Float64Array, Float64Array, Float64Array],
-) -> Float64Array:
-    """ln of the chance that any Q_rho has a p as small."""
-    sizes = np.array([spectrum.size for spectrum in spectra])
-    padded = np.zeros((sizes.size, int(sizes.max())))
-    for row, spectrum in zip(padded, spectra):
-        row[: spectrum.size] = spectrum
-    passed_at, out = np.empty_like(q), np.empty(len(q))
-    kernels.quantiles(ln_p, q, padded, sizes, least, passed_at)
-    eigenvalues, shifts, variances = rest
-    kernels.ln_any_passes(ln_p, passed_at, RHO, eigenvalues, shifts, variances, _RULE, out)
-    return out
 
 
 def weighted(V: Float64Array, weights: Float64Array) -> Float64Array:

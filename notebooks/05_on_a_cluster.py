@@ -27,7 +27,7 @@ import genassoc as ga
 from genassoc.formats.vcf.writer import write_vcf
 from genassoc.progress import Lines
 
-folder = Path("dask_cluster")
+folder = Path("on_a_cluster")
 
 # %% [markdown]
 # ## A cohort to practise on
