@@ -20,7 +20,6 @@ from genassoc.data.store.store import GenotypeStore
 from genassoc.engine.parts import Status
 from genassoc.engine.plan import Plan
 from genassoc.errors import OutputError, StoreError
-from genassoc.plots.pages import each_series
 from genassoc.progress import Progress, Silent
 from genassoc.provenance import sidecar
 from genassoc.results import Results, SetResults
@@ -307,6 +306,7 @@ def _pictures(results: Results, wanted: Wanted, watch: Progress) -> tuple[int, P
     """How many plots, and name and drawing of each."""
     from genassoc import plots
     from genassoc.errors import GenassocError
+    from genassoc.plots.pages import each_series
 
     every = results.scan().select("trait", "test").unique(maintain_order=True).collect().rows()
     pairs = [(a, b) for a, b in every if wanted.trait in (None, a) and wanted.test in (None, b)]
