@@ -2,6 +2,7 @@
 
 import html
 import re
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import numpy as np
@@ -9,6 +10,7 @@ import polars as pl
 import pytest
 from endpoint_cohort import make
 from matplotlib.figure import Figure
+from plot_tables import make_results, with_hits
 from statsmodels.duration.survfunc import survdiff
 
 import genassoc as ga
@@ -235,3 +237,136 @@ def test_p_as_people_write_it(logp, text):
 
 def test_names_are_written_letter_by_letter():
     assert plain("a$b$\n\x1b[0m\u202e") == r"a\$b\$ [0m "
+
+
+# ---------------------------------------------------------------- forest, pages, names
+
+
+def estimates(**columns):
+    table = pl.DataFrame(
+        {
+            "variant_id": ["v"], "rsid": ["rs<1>"], "effect_allele": ["A"], "other_allele": ["G"], "trait": ["t"], "test": ["add"],
+            "beta": [0.5], "standard_error": [0.1], "neg_log_10_p_value": [6.0],
+        }
+    )  # fmt: skip
+    return table.with_columns(**{name: pl.lit(value) for name, value in columns.items()})
+
+
+def said_by(ax):
+    beside = ax.child_axes[0]
+    return [label.get_text() for label in beside.get_yticklabels()], " ".join(text.get_text() for text in ax.texts)
+
+
+def test_a_forest_of_cohorts_pools_one_allele():
+    other = estimates(beta=-0.3, standard_error=0.2, effect_allele="G", other_allele="A")
+    ax = ga.plots.forest({"one": estimates(), "two": other, "three": estimates(variant_id="w", rsid="x")}, "v")
+    w = np.array([1 / 0.1**2, 1 / 0.2**2])
+    mean = (w * [0.5, 0.3]).sum() / w.sum()
+    q = (w * (np.array([0.5, 0.3]) - mean) ** 2).sum()
+    beside, words = said_by(ax)
+    assert len(beside) == 3 and beside[2].startswith(f"{mean:.3g} (")
+    assert f"Q = {q:.3g} on 1 df" in words.replace("\n", " ")
+    assert "two: alleles swapped" in words and "not in three" in words.replace("\n", " ")
+    with pytest.raises(GenassocError, match="not the same variant"):
+        ga.plots.forest({"one": estimates(), "two": estimates(effect_allele="C")}, "v")
+
+
+def test_a_forest_of_arms_says_the_test_of_a_difference():
+    rows = [
+        estimates(test="add|E=a"),
+        estimates(test="add|E=b", beta=0.1),
+        estimates(test="add:E", neg_log_10_p_value=1.0),
+    ]
+    beside, words = said_by(ga.plots.forest(pl.concat(rows), by="arm", ratio=True))
+    assert [text.split(" ")[0] for text in beside] == ["1.65", "1.11"]  # exp(0.5), exp(0.1)
+    assert "interaction: p = 0.1" in words
+    limits = estimates(ci_lower=0.2, ci_upper=0.9)
+    assert said_by(ga.plots.forest(limits))[0] == ["0.5 (0.2 to 0.9)  p = 1 × 10⁻⁶"]  # the model's own
+    with pytest.raises(GenassocError, match="no effects in arms"):
+        ga.plots.forest(estimates(), by="arm")
+    with pytest.raises(GenassocError, match="no estimate"):
+        ga.plots.forest(estimates(standard_error=None))
+
+
+def overlaps(texts, figure):
+    """Pairs of texts whose boxes overlap as drawn, in pixels; a box of an annotation without its line."""
+    from matplotlib.text import Text
+
+    renderer = figure.canvas.get_renderer()
+    boxes = [Text.get_window_extent(text, renderer) for text in texts if text.get_text()]
+    return [
+        (k, m)
+        for k, a in enumerate(boxes)
+        for m, b in enumerate(boxes[:k])
+        if a.x0 < b.x1 - 0.5 and b.x0 < a.x1 - 0.5 and a.y0 < b.y1 - 0.5 and b.y0 < a.y1 - 0.5  # half a pixel: edges
+    ]
+
+
+def human(n=4400, **columns):
+    """Rows on 22 chromosomes as long as people's."""
+    lengths = [248, 242, 198, 190, 181, 170, 159, 145, 138, 133, 135, 133, 114, 107, 102, 90, 83, 80, 58, 64, 46, 50]
+    table = make_results(n, tuple(str(k) for k in range(1, 23)))
+    rng = np.random.default_rng(1)
+    position = [int(rng.integers(1, lengths[int(c) - 1] * 1_000_000)) for c in table["chromosome"]]
+    return table.with_columns(base_pair_location=pl.Series(position), **columns)
+
+
+def test_every_locus_is_named_and_no_name_touches_another():
+    table = with_hits(human(), {k: 10.0 + (k % 23) for k in range(5, 4400, 75)})
+    ax = ga.plots.manhattan(table, annotate="all")
+    figure = ax.get_figure()
+    figure.draw_without_rendering()
+    names = [text for text in ax.texts if text.get_text().startswith("rs")]
+    diamonds = next(line for line in ax.lines if line.get_marker() == "D")
+    assert len(names) == len(diamonds.get_xdata()) > 50
+    assert not overlaps(names, figure)
+    assert len(ax.get_xticklabels()) == 22 and not overlaps(ax.get_xticklabels(), figure)
+    edges = [label.get_window_extent() for label in ax.get_xticklabels()]
+    assert min(b.x0 - a.x1 for a, b in pairwise(edges)) > 2  # pixels apart: 21 and 22 are two numbers
+    with pytest.raises(GenassocError, match="annotate=-1"):
+        ga.plots.manhattan(table, annotate=-1)
+
+
+def test_one_chromosome_has_positions_and_lines_have_their_p():
+    table = (
+        human().filter(pl.col("chromosome") == "6").with_columns(base_pair_location=pl.col("base_pair_location") // 100)
+    )
+    ax = ga.plots.manhattan(table)
+    ax.get_figure().canvas.draw()
+    assert ax.get_xlabel() == "Position on chromosome 6 (Mb)"
+    first = table["base_pair_location"].min()
+    for tick, label in zip(ax.get_xticks(), ax.get_xticklabels()):
+        assert float(label.get_text()) == pytest.approx((tick + first) / 1e6, abs=0.05)  # one digit is shown
+    assert [label.get_text() for label in ax.child_axes[0].get_yticklabels()] == ["p = 5 × 10⁻⁸", "p = 1 × 10⁻⁵"]
+    lone = ga.plots.manhattan(table.head(1))
+    assert [label.get_text() for label in lone.get_xticklabels()] == [f"{table['base_pair_location'][0]:,}"]
+
+
+def test_steps_of_rare_variants_are_explained():
+    table = make_results(6000).with_columns(effect_allele_frequency=pl.Series([0.0005, 0.3] * 3000))
+    few = pl.when(pl.col("effect_allele_frequency") < 0.001).then(pl.lit(0.3)).otherwise("neg_log_10_p_value")
+    stepped = table.with_columns(neg_log_10_p_value=few)
+    said = " ".join(text.get_text() for text in ga.plots.qq(stepped, by="maf").texts).replace("\n", " ")
+    assert "at MAF < 0.1 %: few carriers" in said
+    assert not ga.plots.qq(table, by="maf").texts
+
+
+def test_a_page_holds_every_trait(genassoc, tmp_path):
+    table = pl.concat([make_results(400, trait=f"<b>$x$ é {k}", seed=k) for k in range(5)])
+    table = table.with_columns(effect_allele=pl.lit("A"), other_allele=pl.lit("G"))
+    empty = table.head(3).with_columns(trait=pl.lit("none"), neg_log_10_p_value=None)
+    path = tmp_path / "r.parquet"
+    pl.concat([table, empty]).write_parquet(path)
+    figure = ga.plots.page(pl.read_parquet(path))
+    titles = [ax.get_title(loc="left").replace("\\", "") for ax in figure.axes[::2]]
+    assert titles == [*[f"<b>$x$ é {k}" for k in range(5)], "none"]
+    done = genassoc("plot", path, "--out", tmp_path / "p", "--page", "--format", "svg")
+    assert done[0] == 0 and (tmp_path / "p" / "page.svg").stat().st_size > 10_000
+    one = genassoc(
+        "plot", path, "--out", tmp_path / "p", "--trait", "<b>$x$ é 1", "--by", "method", "--title", "mine", "--dpi", 60
+    )
+    assert one[0] == 0 and len(list((tmp_path / "p").glob("*.png"))) == 2
+    region = genassoc("plot", path, "--out", tmp_path / "q", "--trait", "<b>$x$ é 1", "--region", "X:1-200,000,000")
+    assert region[0] == 0 and [file.suffix for file in (tmp_path / "q").iterdir()] == [".png"]
+    wrong = genassoc("plot", path, "--out", tmp_path / "q", "--trait", "nobody")
+    assert wrong[0] == 1 and "no trait 'nobody'" in wrong[2]

@@ -1,7 +1,7 @@
 """The commands that show results: plot, explain, demo. They parse, call and print; no numbers are made here."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import click
 
@@ -23,14 +23,30 @@ def plot(
     *,
     out: Annotated[Path, Option(help="Folder for the pictures.")],
     format: Annotated[str, Option(help="png | pdf | svg")] = "png",
+    trait: Annotated[str | None, Option(help="Only this trait.")] = None,
+    test: Annotated[str | None, Option(help="Only this test.")] = None,
+    region: Annotated[
+        str | None, Option(help="A variant, or a region as 6:31000000-32000000: its picture, with LD of the cohort.")
+    ] = None,
+    genes: Annotated[Path | None, Option(help="GTF of genes, for the picture of a region.")] = None,
+    by: Annotated[str | None, Option(help="Colours of QQ plots: maf | method")] = None,
+    title: Annotated[str | None, Option(help="Of the pictures.")] = None,
+    dpi: Annotated[int, Option(min=30, max=1200, help="Of a PNG, and of points in a PDF or SVG.")] = 150,
+    page: Annotated[bool, Option(help="One page with all traits, small.")] = False,
 ) -> None:
-    """A Manhattan and a QQ plot of every trait and test."""
+    """A Manhattan and a QQ plot of every trait and test; the picture of a region; or a page of all traits."""
     from genassoc.results import Results
     from genassoc.verbs import describe
 
     if format not in ("png", "pdf", "svg"):
         raise click.BadParameter(f"--format is png, pdf or svg, not {format}")
-    for path in describe.draw_all(Results.read(results), out, format):
+    named: Literal["maf", "method"] | None = "maf" if by == "maf" else "method" if by == "method" else None
+    if by != named:
+        raise click.BadParameter(f"--by is maf or method, not {by}")
+    wanted = describe.Wanted(
+        trait=trait, test=test, region=region, genes=genes, by=named, title=title, dpi=dpi, page=page
+    )
+    for path in describe.draw_all(Results.read(results), out, format, wanted, progress()):
         say(str(path))
 
 

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 from genassoc.formats.sets.gtf import read_genes
 from genassoc.plots.components import pca
 from genassoc.plots.figure import save_figure
+from genassoc.plots.forest import forest
 from genassoc.plots.hover import hovering, svg
 from genassoc.plots.lollipop import lollipop
 from genassoc.plots.manhattan import manhattan
 from genassoc.plots.miami import miami
+from genassoc.plots.pages import page
 from genassoc.plots.qq import qq
 from genassoc.plots.relatives import kinship
 from genassoc.plots.samples import heterozygosity
@@ -27,8 +29,8 @@ if TYPE_CHECKING:
 _OF_COHORTS = ("effect_by_arm", "effect_by_genotype", "kaplan_meier", "regional")
 
 __all__ = [
-    "effect_by_arm", "effect_by_genotype", "heterozygosity", "hovering", "kaplan_meier", "kinship", "lollipop", "manhattan", "miami",
-    "pca", "qq", "read_genes", "regional", "save_figure", "svg",
+    "effect_by_arm", "effect_by_genotype", "forest", "heterozygosity", "hovering", "kaplan_meier", "kinship", "lollipop", "manhattan", "miami",
+    "page", "pca", "qq", "read_genes", "regional", "save_figure", "svg",
 ]  # fmt: skip
 
 

@@ -3,10 +3,10 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
@@ -20,9 +20,9 @@ from genassoc.data.store.store import GenotypeStore
 from genassoc.engine.parts import Status
 from genassoc.engine.plan import Plan
 from genassoc.errors import OutputError, StoreError
-from genassoc.progress import Progress
+from genassoc.progress import Progress, Silent
 from genassoc.provenance import sidecar
-from genassoc.results import Results
+from genassoc.results import Results, SetResults
 
 if TYPE_CHECKING:
     from genassoc.formats.convert_parts import ConversionStatus
@@ -221,7 +221,40 @@ def write_frame(path: Path, table: pl.DataFrame) -> None:
     write_table(path, [table])
 
 
-def draw_all(results: Results, folder: Path, suffix: str) -> list[Path]:
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """Which pictures of some results, and how they are written.
+
+    Attributes
+    ----------
+    trait, test : str or None
+        Only these.
+    region : str or None
+        A region or a variant: its regional picture in place of the others.
+    genes : path or None
+        A GTF, for the regional picture.
+    by : "maf", "method" or None
+        Of QQ plots.
+    title : str or None
+        Of every picture, with what tells them apart.
+    dpi : int
+    page : bool
+        One page of all traits and tests.
+    """
+
+    trait: str | None = None
+    test: str | None = None
+    region: str | None = None
+    genes: Path | None = None
+    by: Literal["maf", "method"] | None = None
+    title: str | None = None
+    dpi: int = 150
+    page: bool = False
+
+
+def draw_all(
+    results: Results, folder: Path, suffix: str, wanted: Wanted | None = None, progress: Progress | None = None
+) -> list[Path]:
     """A Manhattan and a QQ plot of each trait and test, in ``folder``; of exactly two traits a Miami plot too.
 
     Raises
@@ -232,23 +265,33 @@ def draw_all(results: Results, folder: Path, suffix: str) -> list[Path]:
     from genassoc import plots
     from genassoc.errors import GenassocError, OutputError
 
+    wanted, watch = wanted or Wanted(), progress or Silent()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder} cannot be made: {error.strerror}; name a folder that can be.") from error
     drawn: dict[Path, None] = {}
     failures: list[str] = []
-    for name, draw in _pictures(results):
-        path = folder / f"{name}.{suffix}"
-        while path in drawn:  # two traits' names may differ in what a file's name cannot hold
-            path = path.with_stem(path.stem + "_")
-        check_outputs([path], [] if results.path is None else [results.path])
-        try:
-            drawn[plots.save_figure(draw(), path)] = None
-        except OutputError:
-            raise
-        except GenassocError as error:
-            failures.append(f"{path.name}: {error}")
+    total, pictures = _pictures(results, wanted, watch)
+    if not wanted.page:
+        watch.begin("drawing", float(total), "plots")
+    try:
+        for name, draw in pictures:
+            path = folder / f"{name}.{suffix}"
+            while path in drawn:  # two traits' names may differ in what a file's name cannot hold
+                path = path.with_stem(path.stem + "_")
+            check_outputs([path], [] if results.path is None else [results.path])
+            try:
+                drawn[plots.save_figure(draw(), path, dpi=wanted.dpi)] = None
+            except OutputError:
+                raise
+            except GenassocError as error:
+                failures.append(f"{path.name}: {error}")
+            if not wanted.page:
+                watch.advance(1)
+    finally:
+        if not wanted.page:
+            watch.end()
     if failures:
         raise GenassocError(
             f"{len(drawn)} plots are in {folder}; {len(failures)} could not be drawn:\n" + "\n".join(failures)
@@ -256,23 +299,63 @@ def draw_all(results: Results, folder: Path, suffix: str) -> list[Path]:
     return list(drawn)
 
 
-def _pictures(results: Results) -> Iterator[tuple[str, Callable[[], Any]]]:
-    """Name and drawing of each plot of some results."""
-    from genassoc import plots
+Pictures = Iterator[tuple[str, Callable[[], Any]]]
 
-    pairs = results.scan().select("trait", "test").unique(maintain_order=True).collect().rows()
-    tests = list(dict.fromkeys(test for _, test in pairs))
-    traits = list(dict.fromkeys(trait for trait, _ in pairs))
+
+def _pictures(results: Results, wanted: Wanted, watch: Progress) -> tuple[int, Pictures]:
+    """How many plots, and name and drawing of each."""
+    from genassoc import plots
+    from genassoc.errors import GenassocError
+    from genassoc.plots.pages import each_series
+
+    every = results.scan().select("trait", "test").unique(maintain_order=True).collect().rows()
+    pairs = [(a, b) for a, b in every if wanted.trait in (None, a) and wanted.test in (None, b)]
+    if every and not pairs:
+        known = ", ".join(f"{a} ({b})" for a, b in every[:8]) + (", ..." if len(every) > 8 else "")
+        asked = " and ".join(
+            f"{what} '{name}'" for what, name in (("trait", wanted.trait), ("test", wanted.test)) if name
+        )
+        raise GenassocError(f"the results have no {asked}; they have {known}.")
+    if wanted.page:
+        page = partial(
+            plots.page, results, traits=None if wanted.trait is None else [wanted.trait], test=wanted.test, by=wanted.by,
+            progress=watch,
+        )  # fmt: skip
+        return 1, iter([("page", page)])
+    tests, traits = (list(dict.fromkeys(pair[at] for pair in pairs)) for at in (1, 0))
+    both = (traits[0], traits[1]) if len(traits) == 2 and wanted.region is None else None
+    mirrored = [test for test in tests if both and all((trait, test) in pairs for trait in traits)]
 
     def name(trait: str, test: str, kind: str) -> str:
         stem = f"{trait}.{test}" if len(tests) > 1 else trait
         return "".join(c if c.isalnum() or c in "-_." else "_" for c in stem) + "." + kind
 
-    for trait, test in pairs:
-        yield name(trait, test, "manhattan"), partial(plots.manhattan, results, trait=trait, test=test)
-        yield name(trait, test, "qq"), partial(plots.qq, results, trait=trait, test=test)
-    if len(traits) == 2:
-        for test in tests:
-            if all((trait, test) in pairs for trait in traits):
-                both = (traits[0], traits[1])
-                yield name("-".join(both), test, "miami"), partial(plots.miami, results, trait=both, test=test)
+    def titled(trait: str, test: str) -> str | None:
+        if wanted.title is None or len(pairs) == 1:
+            return wanted.title
+        return f"{wanted.title}: {trait}" + (f", {test}" if len(tests) > 1 else "")
+
+    def made() -> Pictures:
+        if wanted.region is not None:
+            for trait, test in pairs:
+                regional = partial(
+                    plots.regional,
+                    results,
+                    wanted.region,
+                    trait=trait,
+                    test=test,
+                    genes=wanted.genes,
+                    title=titled(trait, test),
+                )
+                yield name(trait, test, "regional"), regional
+            return
+        of_genes = isinstance(results, SetResults)
+        rows_of = ((pair, results) for pair in pairs) if of_genes else each_series(results, pairs)
+        for (trait, test), rows in rows_of:
+            title = titled(trait, test)
+            yield name(trait, test, "manhattan"), partial(plots.manhattan, rows, trait=trait, test=test, title=title)
+            yield name(trait, test, "qq"), partial(plots.qq, rows, by=wanted.by, trait=trait, test=test, title=title)
+        for test in mirrored:
+            yield name("-".join(traits), test, "miami"), partial(plots.miami, results, trait=both, test=test)
+
+    return len(pairs) if wanted.region is not None else 2 * len(pairs) + len(mirrored), made()
