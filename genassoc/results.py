@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
 
+from genassoc.data.disclosed_tables import Leaving, masked, record_that_leaves
+from genassoc.data.disclosure import Policy, policy_of
 from genassoc.data.forks import check_not_forked
 from genassoc.data.integrity import FileDigest, signature
+from genassoc.data.output import replacing, target_of
+from genassoc.data.pickled import PickledByPlace
 from genassoc.data.result_summary import P_VALUE, has_p, medians_of, summary_of
 from genassoc.data.result_table import (
     ROW_GROUP,
@@ -21,7 +25,9 @@ from genassoc.data.result_table import (
     table_suffix,
     write_table,
 )
+from genassoc.data.shown import html_facts, lines_shown
 from genassoc.data.sidecar import Record, check_table, read_record, standing, write_record
+from genassoc.data.top_rows import TopRows, ratio_of
 from genassoc.errors import GenassocError, InputError, OutputError, UncheckedWarning, printable
 from genassoc.formats.sumstats import sumstats
 from genassoc.formats.sumstats import writer as sumstats_writer
@@ -39,7 +45,7 @@ DIALECTS: dict[str, tuple[str, ...]] = {
 }
 
 
-class Results:
+class Results(PickledByPlace):
     """The table of an association run, on disk or in memory, with its provenance.
 
     Parameters
@@ -56,6 +62,8 @@ class Results:
     A file is checked against the digest in its record before its first rows are read, and again if it has been changed
     since: unless it is the table that was written, byte by byte, there is an InputError. A file without a digest (from an
     earlier version, or without its record) is read through once, and a warning says that it is unchecked (`UncheckedWarning`).
+
+    A pickle has the path of the file, not its rows, and is small; rows in memory, or in a temporary file that goes with the session, are in it.
 
     See Also
     --------
@@ -75,7 +83,7 @@ class Results:
         self.provenance: dict[str, Any] = dict(provenance or {})
         self.cohort = cohort
         self._source: sumstats.Source | None = None  # where the file is in another tool's dialect
-        self.folder: Any = None  # a temporary folder that must live as long as its results
+        self.folder = None  # a temporary folder that must live as long as its results
         self._digest: FileDigest | None = None  # of the file, as its record has it
         self._record: Path | None = None
         self._seen: tuple[int, ...] | None = None  # what the file looked like when it was last checked
@@ -164,6 +172,11 @@ class Results:
             return
         try:
             now = signature(self.path)
+        except FileNotFoundError as error:
+            raise InputError(
+                f"{self.path} is not there any more: these results are rows of that file, which was moved or removed since. Open it "
+                "where it is now with Results.read."
+            ) from error
         except OSError as error:
             raise InputError(f"{self.path} cannot be read: {error.strerror or error}.") from error
         if now == self._seen:
@@ -239,8 +252,18 @@ class Results:
         assert self.path is not None
         return scan_table(self.path)
 
-    def top(self, n: int = 10, trait: str | None = None) -> pl.DataFrame:
-        """The ``n`` rows with the smallest p, of one trait or all; equal p stay in store order."""
+    def top(self, n: int = 10, trait: str | None = None) -> TopRows:
+        """The ``n`` rows with the smallest p, of one trait or all; equal p stay in store order.
+
+        Returns
+        -------
+        TopRows
+            A table of all columns, ``p_value`` and of models of risks the ratio with its interval (``odds_ratio``, ``ratio_lower``,
+            ``ratio_upper``) beside them; printed are what names a row, beta, its standard error, the ratio and p.
+        """
+        return TopRows.of(self._strongest(n, trait), self.ratio)
+
+    def _strongest(self, n: int, trait: str | None) -> pl.DataFrame:
         if isinstance(n, bool) or not isinstance(n, int) or n < 0:
             raise GenassocError(
                 f"top(n): n must be the number of rows to show, a whole number of at least 0, not {n!r}."
@@ -248,6 +271,11 @@ class Results:
         rows = self._of_trait(trait).with_row_index("_row").filter(has_p())
         best = rows.sort([P_VALUE, "_row"], descending=[True, False]).head(n)
         return self._collected(best.drop("_row"))
+
+    @property
+    def ratio(self) -> str | None:
+        """What exp(beta) is called: "odds ratio", "hazard ratio", "rate ratio"; None where beta itself is read, or it is not known."""
+        return ratio_of(self.provenance)
 
     def lambda_gc(self, trait: str | None = None) -> float | pl.DataFrame:
         """Genomic inflation: the median chi-squared over that of 1 degree of freedom without any association.
@@ -281,7 +309,7 @@ class Results:
         codes : DataFrame
             trait, test, code, chromosome, n_rows: rows that have a code.
         best : DataFrame
-            The row with the smallest p of each trait: what names it and its estimate.
+            The row with the smallest p of each trait and test: what names it and its estimate.
         """
         found = summary_of(self.pieces_of)
         return found.medians.select("trait", "test", "n_variants", _inflation(found.medians)), found.codes, found.best
@@ -333,6 +361,7 @@ class Results:
         metadata: Mapping[str, Any] | None = None,
         overwrite: bool = False,
         for_spreadsheets: bool = False,
+        policy: Policy | str | None = None,
     ) -> Path | list[WrittenFile]:
         """Write the table, and its provenance beside it.
 
@@ -352,6 +381,10 @@ class Results:
         for_spreadsheets : bool
             Only for text in genassoc's own columns: put an apostrophe before ids that begin with = + - @, which a spreadsheet
             would evaluate. Control bytes in ids are written as ``\\x1b`` in any case.
+        policy : Policy or "snds", "casd", "ukb", "finngen", optional
+            Write the table as it may leave (`genassoc.data.disclosure`): rows with a small count of carriers, cases or events lose their
+            counts, frequencies and estimates, a column ``withheld`` says which, and ``<file>.withheld.txt`` what. The record beside it has
+            neither notes nor paths. These results stay as they are.
 
         Returns
         -------
@@ -368,6 +401,9 @@ class Results:
         check_not_forked()
         path = Path(path)
         self._check()
+        chosen = policy_of(policy)
+        if chosen is not None:
+            return self._write_leaving(path, dialect, chosen, metadata, overwrite, for_spreadsheets)
         if dialect is not None and dialect in sumstats.DIALECTS:
             if for_spreadsheets:
                 raise OutputError("for_spreadsheets is for tables with genassoc's own columns: leave the dialect out.")
@@ -387,6 +423,29 @@ class Results:
         rows = (piece.cast(dict(schema)) for piece in self._pieces())  # type: ignore[arg-type]
         self.write_rows(path, rows, overwrite=overwrite, for_spreadsheets=for_spreadsheets)
         return path
+
+    def _write_leaving(
+        self,
+        path: Path,
+        dialect: str | None,
+        policy: Policy,
+        metadata: Mapping[str, object] | None,
+        overwrite: bool,
+        for_spreadsheets: bool,
+    ) -> Path | list[WrittenFile]:
+        """`write` under a policy: rows, record and list of what was withheld."""
+        if self.path is not None and path.exists() and path.samefile(self.path):
+            raise OutputError(
+                f"{path} holds the results themselves, which stay as they are: write what leaves to another name."
+            )
+        leaving = _Leaving(self, policy)
+        written = leaving.write(
+            path, dialect, metadata=metadata, overwrite=overwrite, for_spreadsheets=for_spreadsheets
+        )
+        lines = "".join(f"{printable(line)}\n" for line in leaving.rows.withheld.lines())
+        with replacing(target_of(path.with_name(f"{path.name}.withheld.txt"))) as file:
+            file.write(lines.encode())
+        return written
 
     def write_rows(
         self,
@@ -430,11 +489,15 @@ class Results:
                 yield from sumstats.own_text_chunks(self.path, self.scan().collect_schema())
 
     def __repr__(self) -> str:
-        where = "in memory" if self.path is None else str(self.path)
+        if self._is_gone:
+            return printable(f"Results({self.path}: the file is not there any more)")
         n_rows = self._collected(self.scan().select(pl.len())).item()
         names = self.traits
         shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-        return printable(f"Results({where}: {n_rows:,} rows; traits {shown or 'none'})")
+        return lines_shown([f"{type(self).__name__}({self._place}: {n_rows:,} rows; traits {shown or 'none'})"])
+
+    def _repr_html_(self) -> str:
+        return html_facts(repr(self), {}) + self.top(5)._repr_html_()
 
 
 class SetResults(Results):
@@ -445,11 +508,9 @@ class SetResults(Results):
 
     needed: ClassVar[tuple[str, ...]] = ("set_id", "mask", "max_maf", "trait", "test", P_VALUE, "code")
 
-    def top(self, n: int = 10, trait: str | None = None) -> pl.DataFrame:
-        """The ``n`` rows with the smallest p, of one trait or all; equal p stay in the order of the table."""
-        full = super().top
+    def _strongest(self, n: int, trait: str | None) -> pl.DataFrame:
         left_out = int(self._collected(self.scan().select(pl.col("left_out").is_not_null().sum())).item())
-        best = full(n + left_out if left_out and isinstance(n, int) else n, trait)
+        best = super()._strongest(n + left_out if left_out and isinstance(n, int) else n, trait)
         return best.filter(pl.col("left_out").is_null()).head(n)
 
     @property
@@ -463,6 +524,28 @@ class SetResults(Results):
     def threshold(self, alpha: float = 0.05) -> float:
         """The p below which a row is significant when every mask, bin, test and trait is counted (Bonferroni)."""
         return alpha / max(1, int(self.multiplicity["n_tests"].sum()))
+
+
+class _Leaving(Results):
+    """The rows of some results as they may leave, with the record that may be beside them."""
+
+    def __init__(self, results: Results, policy: Policy) -> None:
+        super().__init__(pl.DataFrame())
+        self.rows, self._whole = Leaving(policy), results
+        self.provenance = record_that_leaves(results.provenance, self.rows.withheld)
+
+    def scan(self) -> pl.LazyFrame:
+        """The columns, without a row."""
+        empty = self._whole._collected(self._whole.scan().head(0))
+        return masked(empty, self.rows.policy).lazy()
+
+    def _pieces(self, columns: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
+        return self.rows.rows(self._whole._pieces())
+
+    def _seal(self, path: Path, record: Mapping[str, object], digest: FileDigest, *, overwrite: bool) -> None:
+        written = {"written": record["written"]} if "written" in record else {}
+        leaves = record_that_leaves({**self._whole.provenance, **written}, self.rows.withheld)
+        super()._seal(path, leaves, digest, overwrite=overwrite)
 
 
 def _inflation(medians: pl.DataFrame) -> pl.Series:
@@ -504,7 +587,7 @@ def check_place(
         )
 
 
-def write_provenance(path: str | Path, record: Mapping[str, Any]) -> Path:
+def write_provenance(path: str | Path, record: Mapping[str, object]) -> Path:
     """Write ``record`` beside the results file ``path``, with the digests of both.
 
     Raises

@@ -5,9 +5,10 @@ from typing import Annotated
 
 import click
 
-from genassoc.cli.options import Audit, Force, Json, Memory, Threads, executor, progress, say, tell
+from genassoc.cli.options import Audit, Force, Json, Memory, Threads, executor
 from genassoc.cli.reading_options import with_reading
 from genassoc.cli.signatures import Argument, Option, command
+from genassoc.cli.speech import progress, say, say_next, tell
 
 
 def add_to(app: click.Group) -> None:
@@ -27,7 +28,10 @@ def plan(
     force: Force = False,
     **reading: object,
 ) -> None:
-    """Divide a run, or a conversion, into parts for a job array: `part WORK 0` ... `part WORK N-1`, then `merge WORK OUT`."""
+    """Divide a run, or a conversion, into parts for a job array.
+
+    Then `part WORK 0` to `part WORK N-1`, a job each, and `merge WORK OUT`.
+    """
     from genassoc.verbs import describe, job_arrays
     from genassoc.verbs.config import Config
     from genassoc.verbs.options import RunOptions
@@ -75,7 +79,11 @@ def merge(work: Path, out: Path, *, audit: Audit = 200, force: Force = False) ->
     from genassoc.verbs import job_arrays
     from genassoc.verbs.options import RunOptions
 
-    lines, warnings = job_arrays.merge_lines(work, out, RunOptions(audit=audit, restart=force, tell=tell))
+    lines, warnings = job_arrays.merge_lines(
+        work, out, RunOptions(audit=audit, restart=force, tell=tell, progress=progress())
+    )
     for warning in warnings:
-        tell(warning)
+        tell(warning, caution=warning.startswith("AUDIT FAILED"))
     say("\n".join(lines))
+    if out.is_file():
+        say_next(f"genassoc plot {out} --out plots")

@@ -16,7 +16,12 @@ from genassoc.provenance import sidecar
 # Two marks, at the start and at the end: a record that lost one of them was changed, and is not one of earlier versions.
 FORMAT_KEY, FORMAT = "format", "genassoc-provenance-2"
 INTEGRITY_KEY = "integrity"
-MADE_OF_RESULTS = ("adjusted", "permutation", "predictors")  # in a record: what was made of the results of a run
+MADE_OF_RESULTS = (
+    "adjusted",
+    "permutation",
+    "predictors",
+    "disclosure",
+)  # in a record: what was made of the results of a run
 
 
 @dataclass(frozen=True)
