@@ -98,8 +98,11 @@ def demo(
         raise output_error(error, folder) from error
     _check_folder(folder)
     executor = executor or Threads()
-    vcf, table = _write_inputs(cohort, folder, say)
-    store = stores.convert(vcf, folder / "cohort.zarr", progress=progress, overwrite=True)
+    inputs = (
+        folder.absolute()
+    )  # the record beside the results names them, for whoever goes into the folder to explain a hit
+    vcf, table = _write_inputs(cohort, inputs, say)
+    store = stores.convert(vcf, inputs / "cohort.zarr", progress=progress, overwrite=True)
     say(f"converted to {store.path}: {store.n_variants:,} variants x {store.n_samples:,} samples, two bits a call")
     everybody = Cohort.align(store, table, sample_id="IID", sex="sex")
     everybody = everybody.keep_variants(maf_above(0.01) & missing_below(0.05))
