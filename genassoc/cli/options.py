@@ -52,6 +52,13 @@ NoRelatedness = Annotated[
         panel=_RUNNING,
     ),
 ]
+Policy = Annotated[
+    str | None,
+    Option(
+        metavar="snds|casd|ukb|finngen",
+        help="What may leave: no count of people under 11 (snds; casd: nor by a difference) or 5 (ukb, finngen).",
+    ),
+]
 Json = Annotated[bool, Option("--json", help="Print JSON for programs.")]
 IdRule = Annotated[
     str | None,
@@ -60,6 +67,22 @@ IdRule = Annotated[
         help="How sample ids are changed before they are compared: exact, trim, casefold, nfc, strip_zeros, iid, fid_iid, ...",
     ),
 ]
+
+
+def check_policy(name: str | None) -> None:
+    """Refuse the name of a policy that is none, as a wrong option.
+
+    Raises
+    ------
+    click.BadParameter
+        Names those there are.
+    """
+    from genassoc.data.disclosure import policy_of
+
+    try:
+        policy_of(name)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--policy") from error
 
 
 def say(text: str = "") -> None:

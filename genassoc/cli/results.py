@@ -5,7 +5,7 @@ from typing import Annotated
 
 import click
 
-from genassoc.cli.options import Threads, executor, progress, say, tell
+from genassoc.cli.options import Policy, Threads, check_policy, executor, progress, say, tell
 from genassoc.cli.signatures import Argument, Option, command
 
 _GENE = "Genes"
@@ -47,7 +47,7 @@ def explain(
     ] = None,
     mask: Annotated[str | None, Option(help="By default that of the smallest p.", panel=_GENE)] = None,
     max_maf: Annotated[float | None, Option(help="The bin, likewise.", panel=_GENE)] = None,
-    least_shown: Annotated[int, Option(min=1, help="Smaller counts of carriers are not shown.", panel=_GENE)] = 1,
+    policy: Policy = None,
     sets: Annotated[Path | None, Option(help="The sets of the run.", panel=_GENE)] = None,
     anno: Annotated[Path | None, Option(help="The annotations of the run.", panel=_GENE)] = None,
     masks: Annotated[Path | None, Option(help="The masks of the run.", panel=_GENE)] = None,
@@ -59,10 +59,11 @@ def explain(
     from genassoc.verbs import from_config
     from genassoc.verbs.sets import read_sets
 
+    check_policy(policy)
     cohort = None if config is None else from_config.cohort_of(config)
     explanation = explain_row(
         Results.read(results), variant, trait=trait, test=test, by=by, cohort=cohort, mask=mask, max_maf=max_maf,
-        least_shown=least_shown, sets=None if sets is None else read_sets(sets, anno, masks), tell=tell,
+        policy=policy, sets=None if sets is None else read_sets(sets, anno, masks), tell=tell,
     )  # fmt: skip
     say(repr(explanation))
     for path in [] if out is None else explanation.write(out):

@@ -15,7 +15,9 @@ from genassoc.cli.options import (
     IdRule,
     Memory,
     NoRelatedness,
+    Policy,
     Threads,
+    check_policy,
     executor,
     progress,
     say,
@@ -106,11 +108,17 @@ def run(
     force: Force = False,
     audit: Audit = 200,
     no_relatedness: NoRelatedness = False,
+    policy: Policy = None,
 ) -> None:
     """Run the analysis of a gwas.toml. A killed run continues when run again."""
+    from dataclasses import replace
+
     from genassoc.verbs.config import Config
 
-    _run(Config.read(config), threads, dask, memory=memory, force=force, audit=audit, no_relatedness=no_relatedness)
+    check_policy(policy)
+    read = Config.read(config)
+    read = read if policy is None else replace(read, output={**read.output, "policy": policy})
+    _run(read, threads, dask, memory=memory, force=force, audit=audit, no_relatedness=no_relatedness)
 
 
 def _run(
@@ -152,7 +160,7 @@ def _run(
             tell(note)
     for line in describe.lines_of(results):
         say(line)
-    for line in runs.write_dialect(config, results, force):
+    for line in [*runs.write_dialect(config, results, force), *runs.write_leaving(config, results, force)]:
         say(line)
 
 
@@ -264,6 +272,17 @@ def assoc(
             panel=_OUTPUT,
         ),
     ] = False,
+    policy: Annotated[
+        str | None,
+        Option(
+            metavar="snds|casd|ukb|finngen",
+            help="Also FILE.POLICY: the table as it may leave, without small counts of people.",
+            panel=_OUTPUT,
+        ),
+    ] = None,
+    frequency_floor: Annotated[
+        float | None, Option(help="With --policy: smaller frequencies are written as this.", panel=_OUTPUT)
+    ] = None,
     threads: Threads = None,
     dask: Dask = None,
     memory: Memory = None,
@@ -282,6 +301,7 @@ def assoc(
 
     if model not in MODELS:
         raise click.BadParameter(f"there is no model {model!r}; there are {', '.join(MODELS)}", param_hint="--model")
+    check_policy(policy)
     sets = choices.pop(SETS, None)
     if loco_folder is not None and offsets is not None:
         raise click.BadParameter("--loco and --offsets are both predictions of the traits: give one of them")
@@ -302,7 +322,8 @@ def assoc(
         "variants": {"maf": maf, "mac": mac, "missing": missing_rate, "hwe": hwe, "info": info, "info_source": info_source, "region": region or None,
                      "pass_only": pass_only or None, "list": None if variants is None else str(variants)},
         "sets": sets or {},
-        "output": {"path": str(out), "dialect": dialect, "for_spreadsheets": for_spreadsheets or None},
+        "output": {"path": str(out), "dialect": dialect, "for_spreadsheets": for_spreadsheets or None, "policy": policy,
+                   "frequency_floor": frequency_floor},
     }  # fmt: skip
     chosen = {name: {key: value for key, value in table.items() if value is not None} for name, table in tables.items()}
     config = Config.of({name: table for name, table in chosen.items() if table}, "the command line", Path())
