@@ -1,5 +1,6 @@
 """How Sphinx builds the documentation: ``python -m sphinx -W --keep-going docs docs/_build``, from the folder above."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -31,6 +32,7 @@ nitpicky = False
 # Pages are Markdown that GitHub shows too: headings have GitHub's anchors, and plain links from page to page.
 myst_heading_anchors = 4
 myst_enable_extensions = ["colon_fence", "deflist"]
+smartquotes = False  # --flags stay flags
 
 autosummary_generate = True
 autodoc_member_order = "bysource"
@@ -53,8 +55,13 @@ html_copy_source = False
 html_show_sourcelink = False
 
 
-def _without_empty_patterns(app: Sphinx, page: str, text: list[str]) -> None:
-    """Patterns of the first page's lists that no page fits are left out: Sphinx warns of them, under no name to be quiet about."""
+# A link whose words are the name of its file, as GitHub's readers know it: on the site the title of that page.
+_NAMED_BY_FILE = re.compile(r"\[[\w./]+\.md\](\([^)\s]+\))")
+
+
+def _as_the_site_has_it(app: Sphinx, page: str, text: list[str]) -> None:
+    """Titles in place of names of files, and no patterns that no page fits: Sphinx warns of these, under no name to be quiet about."""
+    text[0] = _NAMED_BY_FILE.sub(r"[]\1", text[0])
     if page == "index":
         lines = text[0].splitlines(keepends=True)
         text[0] = "".join(
@@ -64,4 +71,4 @@ def _without_empty_patterns(app: Sphinx, page: str, text: list[str]) -> None:
 
 def setup(app: Sphinx) -> None:
     """As Sphinx calls it."""
-    app.connect("source-read", _without_empty_patterns)
+    app.connect("source-read", _as_the_site_has_it)

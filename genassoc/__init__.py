@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from genassoc.verbs.quality import case_quality as case_quality
     from genassoc.verbs.quality import sample_qc as sample_qc
     from genassoc.verbs.quality import variant_qc as variant_qc
+    from genassoc.verbs.report import report as report
     from genassoc.verbs.runs import run as run
     from genassoc.verbs.sample_checks import check_heterozygosity as check_heterozygosity
     from genassoc.verbs.sample_checks import check_sex as check_sex
@@ -152,6 +153,7 @@ _NAMES = {
     "read_sets": "genassoc.verbs.sets",
     "sets_from_gtf": "genassoc.verbs.sets",
     "sets_from_vep": "genassoc.verbs.sets",
+    "report": "genassoc.verbs.report",
     "run": "genassoc.verbs.runs",
     "case_quality": "genassoc.verbs.quality",
     "sample_qc": "genassoc.verbs.quality",

@@ -1,8 +1,10 @@
 """How far the work is: a bar on a terminal, quiet lines in a log, or nothing. Imports nothing of ours."""
 
+import contextlib
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Protocol, TextIO, runtime_checkable
 
 if TYPE_CHECKING:
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
 LINE_SECONDS = 10.0  # no two lines closer than this
 LINE_SHARE = 0.1  # a line whenever this much more is done
 QUIET_SECONDS = 300.0  # and, on long runs, at least this often
+PHASE_SECONDS = 1.0  # a phase is told of once it has lasted so long
 
 
 @runtime_checkable
@@ -100,8 +103,9 @@ class Lines:
         """Say how much was done in what time."""
         if self._running:
             self._running = False
-            elapsed = self._clock() - self._begun
-            self._say(f"{self._label}: {self._done:,.0f} {self._unit} in {_duration(elapsed)}")
+            elapsed = _duration(self._clock() - self._begun)
+            counted = f"{self._done:,.0f} {self._unit} in " if self._done or self._total else ""
+            self._say(f"{self._label}: {counted}{elapsed}")
 
 
 def _duration(seconds: float) -> str:
@@ -115,16 +119,31 @@ def _duration(seconds: float) -> str:
 
 
 class Terminal:
-    """A bar on standard error with the rate and the time left."""
+    """A bar on standard error with the rate and the time left; without colours where NO_COLOR is set.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    stream : text file, optional
+        Where to draw; standard error by default.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream
         self._bar: RichProgress | None = None
         self._task: TaskID | None = None
 
     def begin(self, label: str, total: float | None, unit: str) -> None:
         """Show the bar."""
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            Progress,
+            ProgressColumn,
+            Task,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
         from rich.text import Text
 
         class Rate(ProgressColumn):
@@ -134,14 +153,9 @@ class Terminal:
 
         self.end()
         amount = TextColumn("{task.completed:,.0f}" + (" / {task.total:,.0f} " if total else " ") + unit)
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            amount,
-            Rate(),
-            TimeRemainingColumn(compact=True),
-            console=Console(stderr=True),
-        )
+        told = (amount, Rate(), TimeRemainingColumn(compact=True)) if total else (TimeElapsedColumn(),)
+        console = Console(stderr=True) if self._stream is None else Console(file=self._stream, force_terminal=True)
+        self._bar = Progress(TextColumn("{task.description}"), BarColumn(bar_width=24), *told, console=console)
         self._task = self._bar.add_task(label, total=total)
         self._bar.start()
 
@@ -155,6 +169,68 @@ class Terminal:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+
+class _Late:
+    """A stretch that is told of once it has lasted a second; what is done until then is told with it."""
+
+    def __init__(self, progress: Progress, label: str, total: float | None, unit: str) -> None:
+        self._progress, self._stretch = progress, (label, total, unit)
+        self._begun = self._over = False
+        self._done = 0.0
+        self._lock = threading.Lock()  # the progress hears of one thing at a time
+        self._timer = threading.Timer(PHASE_SECONDS, self._begin)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _begin(self) -> None:
+        with self._lock:
+            if not self._over:
+                self._progress.begin(*self._stretch)
+                self._begun = True
+                if self._done:
+                    self._progress.advance(self._done)
+
+    def advance(self, amount: float) -> None:
+        with self._lock:
+            if self._begun:
+                self._progress.advance(amount)
+            else:
+                self._done += amount
+
+    def end(self) -> None:
+        self._timer.cancel()
+        with self._lock:
+            self._over = True
+            if self._begun:
+                self._progress.end()
+
+
+@contextlib.contextmanager
+def phase(
+    progress: Progress | None, label: str, total: float | None = None, unit: str = ""
+) -> Iterator[Callable[[float], None]]:
+    """A phase of a run beside its main stretch, such as a fit or a merge: told of once it has lasted a second, else never.
+
+    Parameters
+    ----------
+    progress : Progress or None
+    label, total, unit
+        As of `Progress.begin`; without a total only the time is shown.
+
+    Yields
+    ------
+    callable
+        Told of how many more units are done.
+    """
+    if progress is None or isinstance(progress, Silent):
+        yield Silent().advance
+        return
+    late = _Late(progress, label, total, unit)
+    try:
+        yield late.advance
+    finally:
+        late.end()
 
 
 def default_progress() -> Progress:

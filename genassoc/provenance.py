@@ -12,6 +12,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+# The version, here and nowhere else by hand: pyproject.toml reads it from this line. A release is the commit that the tag v<VERSION>
+# stands on; CITATION.cff and conda-recipe/meta.yaml say the same, which tests/test_packaging.py holds.
+VERSION = "0.1.0"
+
 # Raised whenever the numbers that the same inputs and choices give become others, by however little, in whatever model.
 # It enters every run's fingerprint (genassoc.engine.plan): parts and results of other numbers are never taken for new ones.
 # 1: until 0.x without this count.
@@ -42,11 +46,8 @@ PACKAGES = (
 
 
 def genassoc_version() -> str:
-    """The installed version, or "unknown" where genassoc runs from a checkout that was never installed."""
-    try:
-        return metadata.version("genassoc")
-    except metadata.PackageNotFoundError:
-        return "unknown"
+    """The version of the code that runs, whether it was installed or not."""
+    return VERSION
 
 
 def package_versions() -> dict[str, str]:

@@ -25,6 +25,7 @@ from genassoc.data.result_table import (
     write_table,
 )
 from genassoc.data.sidecar import Record, check_table, read_record, standing, write_record
+from genassoc.data.top_rows import TopRows
 from genassoc.errors import GenassocError, InputError, OutputError, UncheckedWarning, printable
 from genassoc.formats.sumstats import sumstats
 from genassoc.formats.sumstats import writer as sumstats_writer
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 NEEDED = ("chromosome", "base_pair_location", "effect_allele", "other_allele", P_VALUE, "trait", "test")
 TEXT_SUFFIXES = tuple(suffix for suffix in SUFFIXES if suffix != ".parquet")
+RATIOS = ("odds ratio", "hazard ratio", "rate ratio")  # what exp(beta) may be called in a record
 DIALECTS: dict[str, tuple[str, ...]] = {
     "parquet": (".parquet",),
     "tsv": TEXT_SUFFIXES,
@@ -242,8 +244,18 @@ class Results:
         assert self.path is not None
         return scan_table(self.path)
 
-    def top(self, n: int = 10, trait: str | None = None) -> pl.DataFrame:
-        """The ``n`` rows with the smallest p, of one trait or all; equal p stay in store order."""
+    def top(self, n: int = 10, trait: str | None = None) -> TopRows:
+        """The ``n`` rows with the smallest p, of one trait or all; equal p stay in store order.
+
+        Returns
+        -------
+        TopRows
+            A table of all columns, ``p_value`` and of models of risks the ratio with its interval (``odds_ratio``, ``ratio_lower``,
+            ``ratio_upper``) beside them; printed are what names a row, beta, its standard error, the ratio and p.
+        """
+        return TopRows.of(self._strongest(n, trait), self.ratio)
+
+    def _strongest(self, n: int, trait: str | None) -> pl.DataFrame:
         if isinstance(n, bool) or not isinstance(n, int) or n < 0:
             raise GenassocError(
                 f"top(n): n must be the number of rows to show, a whole number of at least 0, not {n!r}."
@@ -251,6 +263,13 @@ class Results:
         rows = self._of_trait(trait).with_row_index("_row").filter(has_p())
         best = rows.sort([P_VALUE, "_row"], descending=[True, False]).head(n)
         return self._collected(best.drop("_row"))
+
+    @property
+    def ratio(self) -> str | None:
+        """What exp(beta) is called: "odds ratio", "hazard ratio", "rate ratio"; None where beta itself is read, or it is not known."""
+        effect = self.provenance.get("effect")
+        ratio = effect.get("ratio") if isinstance(effect, Mapping) else None
+        return ratio if ratio in RATIOS else None
 
     def lambda_gc(self, trait: str | None = None) -> float | pl.DataFrame:
         """Genomic inflation: the median chi-squared over that of 1 degree of freedom without any association.
@@ -284,7 +303,7 @@ class Results:
         codes : DataFrame
             trait, test, code, chromosome, n_rows: rows that have a code.
         best : DataFrame
-            The row with the smallest p of each trait: what names it and its estimate.
+            The row with the smallest p of each trait and test: what names it and its estimate.
         """
         found = summary_of(self.pieces_of)
         return found.medians.select("trait", "test", "n_variants", _inflation(found.medians)), found.codes, found.best
@@ -479,11 +498,9 @@ class SetResults(Results):
 
     needed: ClassVar[tuple[str, ...]] = ("set_id", "mask", "max_maf", "trait", "test", P_VALUE, "code")
 
-    def top(self, n: int = 10, trait: str | None = None) -> pl.DataFrame:
-        """The ``n`` rows with the smallest p, of one trait or all; equal p stay in the order of the table."""
-        full = super().top
+    def _strongest(self, n: int, trait: str | None) -> pl.DataFrame:
         left_out = int(self._collected(self.scan().select(pl.col("left_out").is_not_null().sum())).item())
-        best = full(n + left_out if left_out and isinstance(n, int) else n, trait)
+        best = super()._strongest(n + left_out if left_out and isinstance(n, int) else n, trait)
         return best.filter(pl.col("left_out").is_null()).head(n)
 
     @property

@@ -12,7 +12,7 @@
 # ---
 
 # %% [markdown]
-# # A disease with few cases
+# # Case-control: a disease with few cases
 #
 # Biobanks have many diseases with a hundred cases among ten thousand people, and many rare variants. That is
 # where the quick test fails: it finds hits that are not there. This notebook shows how badly, what
@@ -25,10 +25,12 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import polars as pl
+from scipy.stats import hypergeom
 
 import genassoc as ga
 from genassoc.formats.vcf.writer import write_vcf
 
+pl.Config.set_tbl_cols(12)
 folder = Path("case_control")
 folder.mkdir(exist_ok=True)
 
@@ -80,6 +82,37 @@ cohort = ga.Cohort.align(store, folder / "phenotypes.tsv", sample_id="IID", sex=
 disease.sum(), planted.select("variant", "rsid", "maf", "mac", "effect")
 
 # %% [markdown]
+# ## Were cases and controls genotyped alike?
+#
+# Look before any test. Cases often come from one clinic and one machine, controls from another; a variant that is called less often, or less well, in one of them looks like a difference
+# between people. First the samples: share of calls missing, and heterozygosity.
+
+# %%
+samples = ga.sample_qc(cohort).join(phenotypes.select(sample_id="IID", disease="disease"), on="sample_id")
+samples.group_by("disease").agg(
+    n=pl.len(),
+    missing_mean=pl.col("missing_rate").mean(),
+    missing_most=pl.col("missing_rate").max(),
+    heterozygosity=pl.col("heterozygosity").mean(),
+).sort("disease")
+
+# %% [markdown]
+# Then the variants: missing calls among cases, given how many are missing in all. Were it a lot who lacks a call, 1 in 100 of them would be a case. Of 5,000 variants the smallest p by chance is near 1 / 5,000.
+
+# %%
+case, control = (ga.variant_qc(cohort.keep_samples(pl.col("disease") == status)) for status in (1, 0))
+n_cases, n_all = int(disease.sum()), disease.size
+missing = pl.DataFrame({"cases": n_cases - case["n"], "controls": n_all - n_cases - control["n"]})
+lacking = missing["cases"].to_numpy(), (missing["cases"] + missing["controls"]).to_numpy()
+p = hypergeom.sf(lacking[0] - 1, n_all, lacking[1], n_cases)
+print(
+    f"missing calls: {lacking[0].sum()} in cases, {lacking[1].sum() * n_cases / n_all:.0f} expected; smallest p {p.min():.1g}"
+)
+
+# %% [markdown]
+# Alike, as they should be here. Had a variant a p far below 1 / 5,000, it would be left out with `cohort.keep_variants`, before its association is looked at; [06_genes](06_genes.ipynb) shows a gene that comes out for no other reason. In
+# your data look at depth and imputation quality (INFO) by case status as well.
+#
 # ## Why the score test alone misleads
 #
 # The score test compares a sum over cases with its expectation, and takes it for normal. Two carriers of a rare
@@ -113,7 +146,10 @@ ga.plots.qq(naive, trait="null1", by="maf", ax=left, title="score alone")
 ax = ga.plots.qq(default, trait="null1", by="maf", ax=right, title="default")
 
 # %% [markdown]
-# lambda_GC does not show it: it is of the median, where nothing is wrong.
+# The flat steps at the left are rare variants of which no case carries a copy: they all have nearly the same p. A step is no fault; what counts is whether the dots leave the band at the right, as
+# those of the score test do.
+#
+# Lambda does not show it. It is of the median, the same for both tests, and the fault is in the tail. (It is below 1 here, as often where few cases meet rare alleles: p is then discrete.)
 
 # %%
 naive.lambda_gc("null1"), default.lambda_gc("null1")
@@ -136,9 +172,16 @@ results.table.group_by("method", "code").agg(pl.len(), pl.col("neg_log_10_p_valu
 
 # %%
 results.top(6).select(
-    "variant_id", "mac", "beta", "standard_error", "neg_log_10_p_value", "method",
-    "effect_allele_frequency_cases", "effect_allele_frequency_controls", "n_cases",
-)  # fmt: skip
+    "variant_id",
+    "mac",
+    odds_ratio=pl.col("beta").exp().round(2),
+    lower=pl.col("ci_lower").exp().round(2),
+    upper=pl.col("ci_upper").exp().round(2),
+    p=pl.col("neg_log_10_p_value").map_elements(lambda y: f"{10**-y:.1e}", pl.String),
+    method="method",
+    frequency_in_cases=pl.col("effect_allele_frequency_cases").round(4),
+    in_controls=pl.col("effect_allele_frequency_controls").round(4),
+)
 
 # %%
 alone = ga.associate(cohort, ga.Logistic("disease", covariates, correction=None))

@@ -55,6 +55,7 @@ from genassoc.formats.vcf.writer import write_vcf
 
 warnings.showwarning = lambda message, *_: print(f"{type(message).__name__}: {message}")
 pl.Config.set_tbl_rows(20)
+pl.Config.set_tbl_cols(12)
 pl.Config.set_fmt_str_lengths(60)
 folder = Path("clinical_trial")
 folder.mkdir(exist_ok=True)

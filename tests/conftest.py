@@ -61,3 +61,13 @@ def genassoc(capsys, monkeypatch):
         return code, printed.out, printed.err
 
     return run
+
+
+@pytest.fixture(scope="session")
+def demo_files(tmp_path_factory):
+    """The folder of a small demo: its VCF, phenotypes, store, results and plots. What pages of the documentation say is run on it; it is not to be written to."""
+    import genassoc as ga
+
+    folder = tmp_path_factory.mktemp("demo") / "genassoc-demo"
+    ga.demo(folder, n_samples=600, n_variants=4000, seed=20, executor=ga.Serial(), say=lambda line: None)
+    return folder

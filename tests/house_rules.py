@@ -19,8 +19,8 @@ Source = dict[str, str]  # "data/store/store.py" -> text
 BELOW = {
     "__main__": {"cli"},
     "cli": {"verbs"},
-    "verbs": {"report", "explanation", "engine", "simulate"},
-    "report": {"plots"},
+    "verbs": {"reporting", "explanation", "engine", "simulate"},
+    "reporting": {"plots"},
     "explanation": {"plots", "refit"},
     "refit": {"models"},
     "plots": {"results"},

@@ -7,7 +7,7 @@ from typing import Any
 DOCS = Path(__file__).parents[1] / "docs"
 
 
-def run_page(page: str, n_blocks: int) -> dict[str, Any]:
+def run_page(page: str, n_blocks: int, **given: Any) -> dict[str, Any]:
     """Run the blocks of a page in the present folder: the names that they leave.
 
     Parameters
@@ -16,10 +16,12 @@ def run_page(page: str, n_blocks: int) -> dict[str, Any]:
         Its path below docs/.
     n_blocks : int
         How many blocks it has, so that none is lost to the pattern.
+    **given
+        Names that the page takes from another.
     """
     blocks = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.S)
     assert len(blocks) == n_blocks
-    names: dict[str, Any] = {}
+    names = dict(given)
     for block in blocks:
         exec(compile(block, page, "exec"), names)  # the page's own text
     return names

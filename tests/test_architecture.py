@@ -143,7 +143,7 @@ FAULTS = [
         "may not import 'engine'",
     ),
     (wrong_storeys, "simulate/x.py", "\nfrom genassoc.formats import vcf\n", "may not import 'formats'"),
-    (wrong_storeys, "report.py", "\nimport genassoc.verbs.association\n", "may not import 'verbs'"),
+    (wrong_storeys, "reporting.py", "\nimport genassoc.verbs.association\n", "may not import 'verbs'"),
     (wrong_storeys, "errors.py", "\nfrom genassoc.shapes import Array\n", "imports nothing of ours"),
     (wrong_storeys, "kernels/deep/sums.py", "\nfrom genassoc.errors import E\n", "kernels know arrays only"),
     (wrong_storeys, "kernels/deep/sums.py", f"{LATE}from genassoc.data import store\n", "may not import 'data'"),

@@ -53,7 +53,7 @@ def test_top_is_sorted_without_nulls_and_ties_stay_in_store_order() -> None:
     results = Results(make_table([1.0, None, 5.0, 3.0, 5.0, float("nan"), 1.0]))
     assert results.top(10)["base_pair_location"].to_list() == [3, 5, 4, 1, 7]
     assert results.top(2)["neg_log_10_p_value"].to_list() == [5.0, 5.0]
-    assert results.top().columns == list(RESULT_SCHEMA)
+    assert results.top().columns == [*RESULT_SCHEMA, "p_value"]
 
 
 def test_top_of_one_trait() -> None:

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import click
 
-from genassoc.cli.options import IdRule, Memory, Threads, progress, say, tell
+from genassoc.cli.options import IdRule, Memory, Threads
 from genassoc.cli.signatures import Argument, Option, command
+from genassoc.cli.speech import progress, say, tell
 
 _SAMPLES, _VARIANTS = "Samples", "Variants"
 

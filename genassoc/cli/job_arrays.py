@@ -5,9 +5,10 @@ from typing import Annotated
 
 import click
 
-from genassoc.cli.options import Audit, Force, Json, Memory, Threads, executor, progress, say, tell
+from genassoc.cli.options import Audit, Force, Json, Memory, Threads, executor
 from genassoc.cli.reading_options import with_reading
 from genassoc.cli.signatures import Argument, Option, command
+from genassoc.cli.speech import progress, say, say_next, tell
 
 
 def add_to(app: click.Group) -> None:
@@ -75,7 +76,11 @@ def merge(work: Path, out: Path, *, audit: Audit = 200, force: Force = False) ->
     from genassoc.verbs import job_arrays
     from genassoc.verbs.options import RunOptions
 
-    lines, warnings = job_arrays.merge_lines(work, out, RunOptions(audit=audit, restart=force, tell=tell))
+    lines, warnings = job_arrays.merge_lines(
+        work, out, RunOptions(audit=audit, restart=force, tell=tell, progress=progress())
+    )
     for warning in warnings:
-        tell(warning)
+        tell(warning, caution=warning.startswith("AUDIT FAILED"))
     say("\n".join(lines))
+    if out.is_file():
+        say_next(f"genassoc plot {out} --out plots")

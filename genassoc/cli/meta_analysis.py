@@ -5,8 +5,8 @@ from typing import Annotated
 
 import click
 
-from genassoc.cli.options import say
 from genassoc.cli.signatures import Argument, Option, command
+from genassoc.cli.speech import say
 
 
 def add_to(app: click.Group) -> None:

@@ -1,15 +1,14 @@
-"""What the commands share: options with one meaning everywhere, and how they speak."""
+"""What the commands share: options with one meaning everywhere."""
 
 from typing import TYPE_CHECKING, Annotated
 
-import click
-
 from genassoc.cli.signatures import Option
-from genassoc.errors import printable
+from genassoc.cli.speech import progress as progress
+from genassoc.cli.speech import say as say
+from genassoc.cli.speech import tell as tell
 
 if TYPE_CHECKING:
     from genassoc.engine.executors import Threads as ThreadsExecutor
-    from genassoc.progress import Progress
 
 _RUNNING = "How it is run"
 Threads = Annotated[
@@ -85,25 +84,8 @@ def check_policy(name: str | None) -> None:
         raise click.BadParameter(str(error), param_hint="--policy") from error
 
 
-def say(text: str = "") -> None:
-    """The answer of a command: standard output."""
-    click.echo(printable(text))
-
-
-def tell(text: str) -> None:
-    """What happens, for people: standard error, so that standard output stays the answer."""
-    click.echo(printable(text), err=True)
-
-
 def executor(threads: int | None) -> "ThreadsExecutor":
     """So many threads of this process."""
     from genassoc.engine.executors import Threads as ThreadsExecutor
 
     return ThreadsExecutor(threads)
-
-
-def progress() -> "Progress":
-    """A bar on a terminal, lines in a log."""
-    from genassoc.progress import default_progress
-
-    return default_progress()

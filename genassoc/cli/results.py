@@ -5,16 +5,17 @@ from typing import Annotated
 
 import click
 
-from genassoc.cli.options import Policy, Threads, check_policy, executor, progress, say, tell
+from genassoc.cli.options import Policy, Threads, check_policy, executor
 from genassoc.cli.signatures import Argument, Option, command
+from genassoc.cli.speech import progress, say, tell
 
 _GENE = "Genes"
 
 
 def add_to(app: click.Group) -> None:
     """Add them to the commands."""
-    for function in (plot, explain, demo):
-        app.add_command(command(function))
+    for function in (plot, report, explain, demo):
+        app.add_command(command(function, answers=function is explain))
 
 
 def plot(
@@ -31,6 +32,33 @@ def plot(
         raise click.BadParameter(f"--format is png, pdf or svg, not {format}")
     for path in describe.draw_all(Results.read(results), out, format):
         say(str(path))
+
+
+def report(
+    results: Path,
+    *,
+    out: Annotated[Path, Option(help="The page, .html.")],
+    lang: Annotated[str, Option(help="en | fr: language of the page.")] = "en",
+    title: Annotated[str | None, Option(help="By default the traits.")] = None,
+    genes: Annotated[Path | None, Option(help="GTF or GFF3: genes under the pictures of regions.")] = None,
+    hits: Annotated[int, Option(min=0, help="Lead variants shown in full; 0 opens no file but the results.")] = 10,
+    by: Annotated[str | None, Option(help="Column of arms: outcomes by genotype and its values.")] = None,
+    policy: Policy = None,
+    config: Annotated[
+        Path | None, Option(help="The gwas.toml of the run, where the provenance cannot make the cohort again.")
+    ] = None,
+) -> None:
+    """One HTML page on a run: cohort, quality, plots, lead variants, audit, provenance, methods. No network is needed to read it."""
+    from genassoc.results import Results
+    from genassoc.verbs import from_config
+    from genassoc.verbs.report import report as write_report
+
+    check_policy(policy)
+    cohort = None if config is None else from_config.cohort_of(config)
+    path = write_report(
+        Results.read(results), out, lang=lang, title=title, cohort=cohort, genes=genes, hits=hits, by=by, policy=policy, tell=tell
+    )
+    say(str(path))
 
 
 def explain(

@@ -1,7 +1,7 @@
 """The commands that run an association: check, run, assoc; and warm, which compiles what they need. They parse, call and print; no numbers are made here."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,11 +19,9 @@ from genassoc.cli.options import (
     Threads,
     check_policy,
     executor,
-    progress,
-    say,
-    tell,
 )
 from genassoc.cli.signatures import Argument, Command, Option, command
+from genassoc.cli.speech import fact, progress, say, say_next, tell
 
 if TYPE_CHECKING:
     from genassoc.verbs.config import Config
@@ -60,6 +58,13 @@ class OfModel(Command):
             raise
 
 
+def models(ctx: click.Context) -> list[str]:
+    """Names of models, for a shell."""
+    from genassoc.models.registry import MODELS
+
+    return list(MODELS)
+
+
 def _model_in(args: Sequence[str]) -> str | None:
     """The model that the arguments name, whichever way."""
     kind = None
@@ -73,7 +78,7 @@ def _model_in(args: Sequence[str]) -> str | None:
 
 def add_to(app: click.Group) -> None:
     """Add them to the commands."""
-    app.add_command(command(check))
+    app.add_command(command(check, answers=True))
     app.add_command(command(run))
     app.add_command(command(warm))
     app.add_command(OfModel(assoc))
@@ -97,6 +102,7 @@ def check(
     if preflight_result.problems:
         raise click.exceptions.Exit(1)
     say("no problem found")
+    say_next(f"genassoc run {config}")
 
 
 def run(
@@ -132,7 +138,8 @@ def _run(
     no_relatedness: bool,
 ) -> None:
     from genassoc.formats.sumstats.metadata import check_fields
-    from genassoc.verbs import describe, runs
+    from genassoc.progress import phase
+    from genassoc.verbs import runs, summary
     from genassoc.verbs.options import RunOptions
 
     check_fields(config.output.get("metadata") or {})
@@ -157,11 +164,28 @@ def _run(
         results = runs.run_config(config, options)
     for note in results.provenance["notes"]:
         if note not in told:
-            tell(note)
-    for line in describe.lines_of(results):
+            tell(note, caution=note.startswith("AUDIT FAILED"))
+    with phase(progress(), "summary"):
+        lines, facts = summary.lines_and_facts(results)
+    fact(**facts)
+    for line in lines:
         say(line)
-    for line in [*runs.write_dialect(config, results, force), *runs.write_leaving(config, results, force)]:
+    with phase(progress(), "writing the dialect"):
+        written = [*runs.write_dialect(config, results, force), *runs.write_leaving(config, results, force)]
+    for line in written:
         say(line)
+    best = summary.best_name(facts)
+    say_next(
+        f"genassoc plot {config.out} --out plots",
+        *([f"genassoc explain {config.out} {best}"] if best else []),
+        *([f"genassoc report {config.out} --out report.html"] if "report" in _others() else []),
+    )
+
+
+def _others() -> Collection[str]:
+    """Names of the program's commands."""
+    parent = click.get_current_context().find_root().command
+    return parent.commands if isinstance(parent, click.Group) else ()
 
 
 def warm(
@@ -187,7 +211,9 @@ def assoc(
     store: Annotated[Path, Argument(help="A store, or a VCF to convert first.")],
     pheno: Annotated[Path, Argument(help="Phenotypes: TSV, CSV, blank-delimited or parquet.")],
     *,
-    model: Annotated[str, Option(help="linear | logistic | cox | ...; with --help: its choices alone.")],
+    model: Annotated[
+        str, Option(help="linear | logistic | cox | ...; with --help: its choices alone.", complete=models)
+    ],
     out: Annotated[Path, Option(help="Results: .parquet, .tsv or .tsv.gz.", panel=_OUTPUT)],
     covar_file: Annotated[
         list[Path] | None,
@@ -328,6 +354,6 @@ def assoc(
     chosen = {name: {key: value for key, value in table.items() if value is not None} for name, table in tables.items()}
     config = Config.of({name: table for name, table in chosen.items() if table}, "the command line", Path())
     if print_toml:
-        say(config.to_toml().rstrip())
+        say(config.to_toml().rstrip(), asked=True)
         return
     _run(config, threads, dask, memory=memory, force=force, audit=audit, no_relatedness=no_relatedness)

@@ -5,15 +5,21 @@ repeated, a bool is a flag. Typer does this too, but imports pydantic: 0.15 s an
 """
 
 import inspect
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import click
+from click.shell_completion import CompletionItem
+
+from genassoc.cli.speech import speaking
 
 WIDTH = 120
+_PRINTED = "What is printed"
+_WORDS = re.compile(r"[\w.-]+(?: ?\| ?[\w.-]+)+")  # "png | pdf | svg" at the start of a help or metavar
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,8 @@ class Option:
         Of a number.
     panel : str
         The heading under which the help has it.
+    complete : callable, optional
+        Gives the values that a shell offers, of the context of what is typed already.
     """
 
     flags: str | None = None
@@ -39,6 +47,7 @@ class Option:
     min: float | None = None
     max: float | None = None
     panel: str = "Options"
+    complete: Callable[[click.Context], Iterable[str]] | None = None
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,19 @@ class Argument:
 
 class _Option(click.Option):
     panel = "Options"
+    complete: Callable[[click.Context], Iterable[str]] | None = None
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Values for a shell: those that the option knows, or that its help begins with, after the last comma of a list."""
+        if self.complete is not None:
+            words = list(self.complete(ctx))
+        else:
+            found = _WORDS.match(str(self.metavar or "")) or _WORDS.match(self.help or "")
+            words = [word.strip() for word in found.group().split("|")] if found else []
+        if not words:
+            return super().shell_complete(ctx, incomplete)
+        before, comma, last = incomplete.rpartition(",")
+        return [CompletionItem(f"{before}{comma}{word}") for word in words if word.startswith(last)]
 
 
 class _Argument(click.Argument):
@@ -76,24 +98,45 @@ class Command(click.Command):
                 formatter.write_dl(records)
 
 
-def command(function: Callable[..., None], kind: type[click.Command] = Command) -> click.Command:
-    """The command that calls a function; its name is the function's, its help the docstring."""
+def command(
+    function: Callable[..., None], kind: type[click.Command] = Command, *, answers: bool = False
+) -> click.Command:
+    """The command that calls a function; its name is the function's, its help the docstring; --json and --quiet are its too.
+
+    ``answers``: what it prints is what it is for, and is printed though all be quiet.
+    """
     hints = get_type_hints(function, include_extras=True)
     parameters = inspect.signature(function).parameters
     lists = {name for name, hint in hints.items() if get_origin(_plain(hint)[0]) is list}
 
     def call(**given: object) -> None:
-        for name in lists & given.keys():
-            value = given[name]
-            given[name] = list(value) if value else parameters[name].default  # type: ignore[call-overload]
-            if given[name] is inspect.Parameter.empty:
-                given[name] = []
-        function(**given)
+        for several in lists & given.keys():
+            value = given[several]
+            given[several] = list(value) if value else parameters[several].default  # type: ignore[call-overload]
+            if given[several] is inspect.Parameter.empty:
+                given[several] = []
+        quiet = bool(given.pop(_QUIET))
+        as_json = bool(given.get("json")) if own_json else bool(given.pop("json"))
+        with speaking(name, json=as_json and not own_json, quiet=quiet, answers=answers or own_json):
+            function(**given)
 
+    name = function.__name__.replace("_", "-")
+    own_json = "json" in parameters  # it makes its JSON itself
     made = [_parameter(parameter, hints[name]) for name, parameter in parameters.items()]
     settings = {"help_option_names": ["-h", "--help"], "max_content_width": WIDTH}
-    name = function.__name__.replace("_", "-")
+    made += [_flag(_QUIET, ["-q", "--quiet"], "Say nothing but errors, cautions and what was asked for.")]
+    made += [] if own_json else [_flag("json", ["--json"], "Print one JSON object for programs.")]
     return kind(name, settings, call, made, help=inspect.getdoc(function))
+
+
+_QUIET = "quiet"
+
+
+def _flag(name: str, flags: list[str], words: str) -> click.Parameter:
+    """A flag that every command has."""
+    option = _Option([*flags, name], is_flag=True, help=words)
+    option.panel = _PRINTED
+    return option
 
 
 def _plain(hint: Any) -> tuple[Any, Option | Argument | None]:
@@ -127,7 +170,7 @@ def _parameter(parameter: inspect.Parameter, hint: object) -> click.Parameter:
     more: dict[str, Any] = {"is_flag": True} if kind is bool else {"type": _type(kind, said), "metavar": said.metavar}
     shown = always.get("default") is not None and kind is not bool
     option = _Option([flags, parameter.name], help=said.help, multiple=several, show_default=shown, **always, **more)
-    option.panel = said.panel
+    option.panel, option.complete = said.panel, said.complete
     return option
 
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import click
 
 from genassoc.cli import values
-from genassoc.cli.options import IdRule, Json, Memory, Threads, executor, progress, say, tell
+from genassoc.cli.options import IdRule, Json, Memory, Threads, executor
 from genassoc.cli.reading_options import with_reading
 from genassoc.cli.signatures import Argument, Option, command
+from genassoc.cli.speech import progress, say, say_file, say_next, tell
 
 if TYPE_CHECKING:
     from genassoc.data.cohort.sample_checks import SampleCheck
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 def add_to(app: click.Group) -> None:
     """Add them to the commands."""
     for function in (convert, info, qc):
-        app.add_command(command(with_reading(function) if function is convert else function))
+        app.add_command(command(with_reading(function) if function is convert else function, answers=function is info))
 
 
 def convert(
@@ -52,6 +53,8 @@ def convert(
     )  # fmt: skip
     for line in summary.lines():
         say(line)
+    out = files[-1]
+    say_next(f"genassoc info {out}", f"genassoc assoc {out} PHENO --model linear --trait NAME --out results.parquet")
 
 
 def info(
@@ -132,7 +135,7 @@ def qc(
         progress=progress(),
     )  # fmt: skip
     describe.write_frame(out, variants)
-    say(f"{out}: {variants.height:,} variants")
+    say_file(out, variants.height, "variants")
     if cases is not None:
         by_status = quality.samples_by_status(cohort, samples, cases, depth=depth, case_value=value)
         for line in quality.CaseQuality(variants, by_status).lines():
@@ -150,6 +153,6 @@ def _write_check(path: Path, found: "SampleCheck") -> None:
     from genassoc.verbs import describe
 
     describe.write_frame(path, found.table)
-    say(f"{path}: {found.table.height:,} samples")
+    say_file(path, found.table.height, "samples")
     for line in found.lines():
         say(f"  {line}")

@@ -6,8 +6,9 @@ from typing import Annotated
 import click
 
 from genassoc.cli import values
-from genassoc.cli.options import Dask, Force, Threads, executor, progress, say, tell
+from genassoc.cli.options import Dask, Force, Threads, executor
 from genassoc.cli.signatures import Argument, Option, command
+from genassoc.cli.speech import progress, say, say_file, say_next, tell
 
 
 def add_to(app: click.Group) -> None:
@@ -79,7 +80,11 @@ def prune(
     )  # fmt: skip
     for line in found.lines():
         say(line)
-    say(f"{out}: {len(found):,} variants")
+    say_file(out, len(found), "variants")
+    say_next(
+        f"genassoc pca {store} --variants {out} --out pcs.tsv",
+        f"genassoc kinship {store} --variants {out} --out kinship.tsv",
+    )
 
 
 _COMPONENTS = "Components"
@@ -177,10 +182,11 @@ def pca(
         lines, n_samples = found.summary_lines(), found.scores.height
     for line in lines:
         say(line)
-    say(f"{out}: scores of {n_samples:,} samples")
+    say_file(out, n_samples, "samples")
     for path in (save, plot):
         if path is not None:
             say(str(path))
+    say_next(f"genassoc assoc {store} PHENO --covar-file {out} --covar PC1:PC{k} --model ... --trait ... --out ...")
 
 
 def kinship(
@@ -221,7 +227,9 @@ def kinship(
     )  # fmt: skip
     for line in found.lines():
         say(line)
-    say(f"{out}: {found.n_pairs:,} pairs")
+    say_file(out, found.n_pairs, "pairs")
+    if unrelated_out is not None:
+        say_next(f"genassoc pca {store} --fit-on {unrelated_out} --out pcs.tsv")
 
 
 def step1(
@@ -259,6 +267,8 @@ def step1(
         options = RunOptions(executor=workers, progress=progress(), restart=force, memory=memory, tell=tell)
         for line in verb.step1(Config.read_inputs(config), out, options, _part(part)):
             say(line)
+    if part is None:
+        say_next(f"genassoc assoc STORE PHENO --loco {out} --model ... --trait ... --out ...")
 
 
 def heritability(
@@ -313,7 +323,7 @@ def heritability(
     describe.write_frame(out, found)
     for line in verb.lines_of(found):
         say(line)
-    say(f"{out}: {found.height:,} traits")
+    say_file(out, found.height, "traits")
 
 
 def _part(text: str | None) -> tuple[int, int] | None:

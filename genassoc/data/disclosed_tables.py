@@ -257,6 +257,8 @@ def _whole_sets(pieces: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
 
 _RECORD = ("parameters", "run", "variants", "versions", "written", "contigs", "started", "finished", "genassoc")
 
+_AUDIT = ("line", "passed", "rows", "of", "seed", "seconds", "by_method")  # counts of rows; a warning may quote one
+
 
 def record_that_leaves(record: Mapping[str, object], withheld: Withheld) -> dict[str, object]:
     """The record beside a table that leaves: choices, versions, digests of inputs and what was withheld.
@@ -271,6 +273,8 @@ def record_that_leaves(record: Mapping[str, object], withheld: Withheld) -> dict
         if "fingerprint" in _table(inputs.get(name))
     }
     kept |= {"inputs": digests} if digests else {}
+    audit = {name: value for name, value in _table(record.get("audit")).items() if name in _AUDIT}
+    kept |= {"audit": audit} if audit else {}
     gone = [name for name in record if name not in kept and name not in ("samples", "disclosure")]
     samples = _table(record.get("samples"))
     counts = [value for value in _leaves(samples) if isinstance(value, int)]

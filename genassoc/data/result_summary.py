@@ -33,7 +33,7 @@ class Summary:
     codes : DataFrame
         Rows that have a code: trait, test, code, chromosome, n_rows.
     best : DataFrame
-        The row with the smallest p of each trait, the first of equal ones: what names it and its estimate.
+        The row with the smallest p of each trait and test, the first of equal ones: what names it and its estimate.
     """
 
     medians: pl.DataFrame
@@ -94,7 +94,7 @@ def _best(rows: pl.DataFrame) -> pl.DataFrame:
     p = pl.when(has_p()).then(pl.col(P_VALUE))
     first = (
         rows.with_row_index("_row")
-        .group_by("trait", maintain_order=True)
+        .group_by(_KEYS, maintain_order=True)
         .agg(pl.col("_row").get(p.arg_max().fill_null(0)))
     )
     return rows[first["_row"].to_list()]

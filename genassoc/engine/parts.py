@@ -33,6 +33,7 @@ from genassoc.engine.job import Counts, TaskOutput
 from genassoc.engine.lock import LOCK_NAME, DriverLock
 from genassoc.engine.plan import Plan, Task
 from genassoc.errors import GenassocError, PlanError
+from genassoc.progress import Progress, phase
 
 PLAN_NAME = "plan.json"
 WORK_SUFFIX = ".work"
@@ -389,6 +390,7 @@ def merge(
     seal: Callable[[Merged], None] | None = None,
     *,
     for_spreadsheets: bool = False,
+    progress: Progress | None = None,
 ) -> Merged:
     """Put the parts, in store order, into one table in the format of ``out``'s suffix.
 
@@ -401,6 +403,8 @@ def merge(
         Called when the table is whole and before it appears at ``out``: what it writes (the record) is there first.
     for_spreadsheets : bool
         See `genassoc.data.result_table.open_table`.
+    progress : Progress, optional
+        Told of every row group, where they take longer than a second.
 
     Raises
     ------
@@ -434,9 +438,13 @@ def merge(
             seal(merged[0])
 
     kept = KEPT.format(folder=work.path)
-    with open_table(out, kept, seal=sealed, for_spreadsheets=for_spreadsheets) as table:
+    with (
+        phase(progress, "merging", plan.n_variants, "variants") as advance,
+        open_table(out, kept, seal=sealed, for_spreadsheets=for_spreadsheets) as table,
+    ):
         for tasks in plan.row_groups():
             _append(work, plan, [task for task in tasks if task in filled], table)
+            advance(sum(task.n_variants for task in tasks))
     return merged[0]
 
 

@@ -203,7 +203,7 @@ def run_to_file(
         work.open(plan, restart)
         try:
             run(job, plan, executor, work, progress)
-            merged = merge(work, plan, out, seal, for_spreadsheets=for_spreadsheets)
+            merged = merge(work, plan, out, seal, for_spreadsheets=for_spreadsheets, progress=progress)
         except EmptyRunError:
             work.remove()  # other filters are another run
             raise

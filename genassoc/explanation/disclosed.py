@@ -50,6 +50,18 @@ def groups_hidden(located: Located, policy: Policy) -> BoolArray:
     return np.append(hidden, bool(few.any()))
 
 
+def counts_that_leave(located: Located, counts: pl.DataFrame, policy: Policy) -> tuple[pl.DataFrame, BoolArray, list[str]]:
+    """A table of counts by genotype without the groups that are withheld; which these are; and what is said of it."""
+    hidden = groups_hidden(located, policy)
+    if not hidden.any():
+        return counts, hidden, []
+    heading, names = located.groups.heading, [*located.groups.names, located.groups.missing]
+    gone = [name for name, of in zip(names, hidden) if of]
+    kept = [name for name in (located.by, heading, "copies") if name]
+    masks = [pl.when(pl.col(heading).is_in(gone)).then(None).otherwise(pl.col(name)).alias(name) for name in counts.columns if name not in kept]  # fmt: skip
+    return counts.with_columns(masks), hidden, [f"counts by {heading}: {', '.join(gone)} (a count under {policy.least})"]
+
+
 def picture_that_leaves(located: Located, policy: Policy | None) -> Located:
     """What may be drawn of it; of survival as long as `Policy.least` are followed in each group.
 
@@ -92,15 +104,7 @@ def explained_that_leaves(explained: AnyExplained, policy: Policy | None) -> Any
     """The same with what a policy withholds gone, from row, tables and words; ``withheld`` lists it."""
     if policy is None:
         return explained
-    hidden = groups_hidden(explained, policy)
-    names = [*explained.groups.names, explained.groups.missing]
-    said = []
-    counts = explained.counts
-    if hidden.any():
-        gone = pl.col(explained.groups.heading).is_in([name for name, of in zip(names, hidden) if of])
-        kept = [name for name in (explained.by, explained.groups.heading, "copies") if name]
-        counts = counts.with_columns(pl.when(gone).then(None).otherwise(pl.col(name)).alias(name) for name in counts.columns if name not in kept)  # fmt: skip
-        said.append(f"counts by {explained.groups.heading}: {', '.join(name for name, of in zip(names, hidden) if of)} (a count under {policy.least})")  # fmt: skip
+    counts, hidden, said = counts_that_leave(explained, explained.counts, policy)
     row = row_that_leaves(explained.row, policy)
     bare = (
         not sums_leave(counts_of(explained)[:, :-1], np.ones(hidden.size - 1, dtype=bool), policy) and hidden[:-1].any()

@@ -3,15 +3,23 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
 from genassoc.data.cohort.contigs import RANK, Contigs, bare_name, chromosome_of
+from genassoc.plots.labels import spread
 from genassoc.plots.series import P_VALUE, gather
+from genassoc.plots.words import plain
 from genassoc.shapes import Float64Array
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_MEGABASES = 50_000  # of a longer stretch positions are in Mb
 _GAP = 0.004  # of the genome's length, between chromosomes
+_APART, _MOST_MOVED = 4.0, 9.0  # points between two names, and from where a name belongs
 _LETTER_POINTS = 5.2  # width of a digit of an 8 point label, with some room
 
 
@@ -93,8 +101,36 @@ class GenomeAxis:
         return placed.with_columns(pl.Series("x", placed["base_pair_location"].to_numpy() + offset))
 
     def labels(self, width_points: float) -> tuple[list[float], list[str]]:
-        """Ticks and names, leaving out those that would touch the one before."""
+        """Ticks and names: moved a little apart where they would touch, else without those that touch the one before."""
+        scale = width_points / max(self.end, 1.0)
+        widths = np.array([_LETTER_POINTS * len(name) + _APART for name in self.names])
+        if widths.sum() <= width_points:
+            placed = spread(self.middle * scale, widths, width_points + widths[-1] / 2)
+            if np.abs(placed - self.middle * scale).max() <= _MOST_MOVED:
+                return (placed / scale).tolist(), list(self.names)
         return fit_labels(self.middle, self.names, self.end, width_points)
+
+
+def mark_chromosomes(ax: "Axes", genome: GenomeAxis, width_points: float) -> str:
+    """Write names under chromosomes, or under the one that there is positions; gives the words for the axis."""
+    if len(genome.keys) > 1:
+        ax.set_xticks(*genome.labels(width_points))
+        return "Chromosome"
+    from matplotlib.ticker import MaxNLocator
+
+    first = float(-genome.offset[0])
+    last = first + genome.end
+    ticks = [tick for tick in MaxNLocator(6, integer=True).tick_values(first, last) if first <= tick <= last] or [first]
+    if genome.end < _MEGABASES:
+        ax.set_xticks([tick - first for tick in ticks], [f"{tick:,.0f}" for tick in ticks])
+        unit = "base pairs"
+    else:
+        ax.set_xticks(
+            [tick - first for tick in ticks], [f"{tick / 1e6:,.{3 if genome.end < 1e6 else 1}f}" for tick in ticks]
+        )
+        unit = "Mb"
+    ax.tick_params(axis="x", length=3)
+    return f"Position on chromosome {plain(genome.names[0])} ({unit})"
 
 
 def fit_labels(
@@ -110,5 +146,5 @@ def fit_labels(
         if middle * scale - half >= free:
             ticks.append(float(middle))
             kept.append(name)
-            free = middle * scale + half
+            free = middle * scale + half + _APART
     return ticks, kept

@@ -1,6 +1,7 @@
 """Names of points, placed where they hide least."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _FONT = 8.0
-_LETTER = 0.64 * _FONT  # mean width of a letter, in points
+_SMALL, _STRIP = 7.0, 9.5  # of names in a band: their size, and the width of one
+_EDGE = 6.0  # points that a name may reach beyond the axes
 _LINE = 1.15 * _FONT
 _LONGEST = 24  # letters of a name
 _LIFTS = (
@@ -35,11 +37,17 @@ Box = tuple[float, float, float, float]  # left, bottom, right, top
 
 def place_labels(
     ax: "Axes", named: pl.DataFrame, crowd: pl.DataFrame, x: str, y: str, size_points: tuple[float, float]
-) -> None:
+) -> int:
     """Write each row's name (its ``label`` where there is such a column, else see `point_name`) near its point, away from other names and the crowd of points.
 
     Names stand above their points, below them where the y axis runs downward. Places are worked out for axes of ``size_points`` with the limits that are set: a later change moves the
-    points and their names together, but may let names touch.
+    points and their names together, but may let names touch. Where there is no room for all near their points, they stand upright in a band
+    beyond them, for which the axis is lengthened.
+
+    Returns
+    -------
+    int
+        How many are not written, the last ones: a band has room for one every `_STRIP` points.
     """
     (left, right), ends = ax.get_xlim(), ax.get_ylim()
     bottom, top = min(ends), max(ends)
@@ -51,17 +59,19 @@ def place_labels(
         up = (rows[y].to_numpy() - bottom) / (top - bottom) * height
         return np.column_stack([across, up])
 
-    others = in_points(crowd)
+    names = [str(row.get("label") or point_name(row)) for row in named.iter_rows(named=True)]
+    others, points = in_points(crowd), in_points(named)
     taken: list[_Place] = []
-    for row, point in zip(named.iter_rows(named=True), in_points(named)):
-        name = row.get("label") or point_name(row)
-        place = _best_place(name, (float(point[0]), float(point[1])), others, taken, (width, height))
-        taken.append(place)
+    for name, point in zip(names, points):
+        taken.append(_best_place(name, (float(point[0]), float(point[1])), others, taken, (width, height)))
+    if not _apart(taken, size_points):
+        return _in_band(ax, list(zip(names, named[x].to_list(), named[y].to_list())), points[:, 0], size_points)
+    for name, place, across, at in zip(names, taken, named[x].to_list(), named[y].to_list()):
         aside, up = place.foot[0] - place.point[0], place.foot[1] - place.point[1]
         leader = {"arrowstyle": "-", "color": GREY, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3}
         ax.annotate(
             plain(name),
-            (row[x], row[y]),
+            (across, at),
             xytext=(aside, -up if downward else up),
             textcoords="offset points",
             ha="center",
@@ -71,6 +81,65 @@ def place_labels(
             zorder=5,
             arrowprops=leader if place.has_leader else None,
         )
+    return 0
+
+
+def _apart(places: "list[_Place]", size: tuple[float, float]) -> bool:
+    """Whether no name touches another one, and all are within the axes."""
+    boxes = sorted((place.box for place in places), key=lambda box: box[0])
+    for k, box in enumerate(boxes):
+        if box[0] < -_EDGE or box[2] > size[0] + _EDGE or box[3] > size[1] + _EDGE:
+            return False
+        for other in boxes[k + 1 :]:
+            if other[0] >= box[2] + 3.0:
+                break
+            if boxes_touch(box, other):
+                return False
+    return True
+
+
+def _in_band(ax: "Axes", named: list[tuple[str, float, float]], at: Float64Array, size: tuple[float, float]) -> int:
+    """Write names upright in a band beyond all points, one beside another in the order of their points, a line from each: none can touch."""
+    width, height = size
+    shown = min(len(named), int((width + _EDGE) // _STRIP))
+    order = sorted(range(shown), key=lambda k: (float(at[k]), k))
+    band = min(max((text_width(named[k][0], _SMALL) for k in order), default=0.0) + 16.0, 0.6 * height)
+    (bottom, top), downward = ax.get_ylim(), ax.yaxis_inverted()
+    low, high = min(bottom, top), max(bottom, top)
+    high = low + (high - low) * height / (height - band)
+    ax.set_ylim(*((high, low) if downward else (low, high)))
+    foot = (height - band + 12.0) / height
+    centres = spread(at[order], np.full(shown, _STRIP), width)
+    for k, centre in zip(order, centres):
+        name, x, y = named[k]
+        ax.annotate(
+            plain(name), (x, y), xytext=(float(centre) / width, 1.0 - foot if downward else foot), textcoords="axes fraction",
+            ha="center", va="top" if downward else "bottom", rotation=90, fontsize=_SMALL, color=INK, zorder=5,
+            arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.4, "shrinkA": 1, "shrinkB": 3, "relpos": (0.5, 1.0 if downward else 0.0)},
+        )  # fmt: skip
+    return len(named) - shown
+
+
+@lru_cache(maxsize=4096)
+def text_width(text: str, size: float = _FONT) -> float:
+    """Width of a line of text in points, as the font has it."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    width, _, _ = text_to_path.get_text_width_height_descent(text, FontProperties(size=size), False)
+    return float(width)
+
+
+def spread(centres: Float64Array, widths: Float64Array, length: float) -> Float64Array:
+    """Centres (n,), ascending, moved apart so that pieces of these widths lie side by side on ``length``."""
+    placed = centres.copy()
+    for k in range(placed.size):
+        least = widths[k] / 2 if k == 0 else placed[k - 1] + (widths[k - 1] + widths[k]) / 2
+        placed[k] = max(placed[k], least)
+    for k in range(placed.size - 1, -1, -1):
+        most = length - widths[k] / 2 if k == placed.size - 1 else placed[k + 1] - (widths[k + 1] + widths[k]) / 2
+        placed[k] = min(placed[k], most)
+    return placed
 
 
 def point_name(row: dict[str, Any]) -> str:
@@ -84,7 +153,7 @@ def _best_place(
     name: str, point: Spot, others: Float64Array, taken: "list[_Place]", size: tuple[float, float]
 ) -> "_Place":
     """The place where a name costs least."""
-    half = _LETTER * len(name) / 2
+    half = text_width(name) / 2
     best, least = _Place(name, point, point), np.inf
     for lift in _LIFTS:
         for shift in _SHIFTS:
@@ -108,7 +177,7 @@ class _Place:
     @property
     def box(self) -> Box:
         """Left, bottom, right and top of the name."""
-        half = _LETTER * len(self.name) / 2
+        half = text_width(self.name) / 2
         return self.foot[0] - half, self.foot[1], self.foot[0] + half, self.foot[1] + _LINE
 
     @property

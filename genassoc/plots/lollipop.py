@@ -9,7 +9,8 @@ from genassoc.data.disclosed_tables import variants_that_leave
 from genassoc.data.disclosure import Policy, policy_of
 from genassoc.errors import GenassocError
 from genassoc.plots.figure import DISTINCT, GREY, INK, PALE, dress, new_axes, size_in_points, write_title
-from genassoc.shapes import Float64Array
+from genassoc.plots.labels import spread
+from genassoc.plots.words import plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,7 +76,7 @@ def lollipop(
             "color": DISTINCT[k % len(DISTINCT)],
             "markeredgewidth": 0,
         }
-        ax.plot(x[mine], up[mine], markersize=6, zorder=3, label=f"{word}: {int(mine.sum())}", **style)
+        ax.plot(x[mine], up[mine], markersize=6, zorder=3, label=f"{plain(word)}: {int(mine.sum())}", **style)
         if split:
             some = mine & (down < 0)
             ax.plot(x[some], down[some], markersize=6, zorder=3, alpha=0.55, **style)
@@ -85,7 +86,7 @@ def lollipop(
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{abs(value):g}"))
     ax.xaxis.set_major_locator(MaxNLocator(6))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    chromosome = f"chromosome {variants['chromosome'][0]}, " if "chromosome" in variants.columns else ""
+    chromosome = f"chromosome {plain(variants['chromosome'][0])}, " if "chromosome" in variants.columns else ""
     ax.set_xlabel(f"Position ({chromosome}base pairs)", color=INK, fontsize=9)
     ax.set_ylabel(f"Carriers per 1,000\n{groups[1]} ↓   ↑ {groups[0]}" if split else "Carriers", color=INK, fontsize=9)
     ax.legend(
@@ -130,20 +131,8 @@ def _name(ax: "Axes", table: pl.DataFrame, names: int) -> None:
         mine = np.arange(row, len(words), n_rows)
         for k, centre in zip(mine, spread(at[mine], needed[mine], width)):
             ax.annotate(
-                words[k], (named["base_pair_location"][int(k)], named["_above"][int(k)]), xytext=(centre / width, 1.0 - _ROW * (row + 0.5) / height),
+                plain(words[k]), (named["base_pair_location"][int(k)], named["_above"][int(k)]), xytext=(centre / width, 1.0 - _ROW * (row + 0.5) / height),
                 textcoords="axes fraction", ha="center", va="center", fontsize=8, color=INK, zorder=5,
                 arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.5, "linestyle": (0, (2, 2)), "shrinkA": 1, "shrinkB": 4},
                 bbox={"boxstyle": "square,pad=0.15", "facecolor": "white", "edgecolor": "none"},
             )  # fmt: skip
-
-
-def spread(centres: Float64Array, widths: Float64Array, length: float) -> Float64Array:
-    """Centres (n,), ascending, moved apart so that pieces of these widths lie side by side on ``length``."""
-    placed = centres.copy()
-    for k in range(placed.size):
-        least = widths[k] / 2 if k == 0 else placed[k - 1] + (widths[k - 1] + widths[k]) / 2
-        placed[k] = max(placed[k], least)
-    for k in range(placed.size - 1, -1, -1):
-        most = length - widths[k] / 2 if k == placed.size - 1 else placed[k + 1] - (widths[k + 1] + widths[k]) / 2
-        placed[k] = min(placed[k], most)
-    return placed

@@ -1,12 +1,12 @@
 """Manhattan plots."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from genassoc.errors import GenassocError
 from genassoc.plots.figure import INK, new_axes, size_in_points, write_title
 from genassoc.plots.genes import gene_rows, is_of_genes
-from genassoc.plots.genome import GenomeAxis
-from genassoc.plots.panel import LOCUS_WINDOW, Levels, draw_panel, name_leads, read_panel
+from genassoc.plots.genome import GenomeAxis, mark_chromosomes
+from genassoc.plots.panel import LOCUS_WINDOW, Levels, draw_panel, name_leads, named_of, read_panel
 from genassoc.plots.series import ResultsLike
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def manhattan(
     significance: float | None = None,
     suggestive: float | None = 1e-5,
     title: str | None = None,
-    annotate: int = 5,
+    annotate: "int | Literal['all']" = 5,
 ) -> "Axes":
     """Draw -log10 p of every variant along the genome, or of every gene.
 
@@ -50,9 +50,9 @@ def manhattan(
         all tests from which the points are chosen (Bonferroni), and no suggestive line.
     title : str, optional
         By default the trait.
-    annotate : int
-        Name the lead variants of at most so many significant loci, the strongest first: by rsid, where there
-        is none by variant_id.
+    annotate : int or "all"
+        Name the lead variants of at most so many significant loci, the strongest first, or of "all": by rsid, where there
+        is none by variant_id. Where there is no room near the points, names stand upright above them.
 
     Returns
     -------
@@ -70,18 +70,17 @@ def manhattan(
         significance = 0.05 / max(1, genes.n_tests) if significance is None else significance
     elif mask is not None or max_maf is not None:
         raise GenassocError("mask= and max_maf= are of results of genes; these are of variants.")
-    levels = Levels(5e-8 if significance is None else significance, suggestive, annotate, window)
+    levels = Levels(5e-8 if significance is None else significance, suggestive, named_of(annotate), window)
     panel = read_panel(results, levels, trait=trait, test=test)
     genome = GenomeAxis.of(panel.spans)
     if ax is None:
         ax = new_axes(10.0, 4.0)
     crowd = draw_panel(ax, panel, genome, panel.top)
-    ax.set_xticks(genome.middle[:1], ["1"])
-    ax.set_xlabel("Chromosome", color=INK, fontsize=9)
+    ax.set_xlabel(mark_chromosomes(ax, genome, 600.0), color=INK, fontsize=9)
     captions = [caption and f"{caption}; line: p = {levels.significance:.2g}", panel.series.caption]
     name = panel.series.trait if caption else panel.series.name
     write_title(ax, (name or "") if title is None else title, "\n".join(filter(None, captions)))
     size = size_in_points(ax)  # now that all around the axes is there
-    ax.set_xticks(*genome.labels(size[0]))
+    mark_chromosomes(ax, genome, size[0])
     name_leads(ax, panel, genome, crowd, size)
     return ax

@@ -1,12 +1,13 @@
 """Miami plots: two Manhattan plots, one upright and one mirrored below it."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from genassoc.errors import GenassocError
 from genassoc.plots.figure import GREY, INK, new_axes_pair, size_in_points, write_title
-from genassoc.plots.genome import GenomeAxis
-from genassoc.plots.panel import Levels, Panel, draw_panel, name_leads, read_panel
+from genassoc.plots.genome import GenomeAxis, mark_chromosomes
+from genassoc.plots.panel import Levels, Panel, draw_panel, name_leads, named_of, read_panel
 from genassoc.plots.series import ResultsLike, traits_of
+from genassoc.plots.words import plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +25,7 @@ def miami(
     significance: float = 5e-8,
     suggestive: float | None = 1e-5,
     titles: tuple[str, str] | None = None,
-    annotate: int = 5,
+    annotate: "int | Literal['all']" = 5,
     same_scale: bool = False,
 ) -> "tuple[Axes, Axes]":
     """Draw two series along one genome: -log10 p upward in the upper axes, downward in the lower.
@@ -46,7 +47,7 @@ def miami(
         Levels drawn as lines; None draws no suggestive line.
     titles : pair of str, optional
         By default the traits; where these are the same, "upper" and "lower" cannot be told apart without.
-    annotate : int
+    annotate : int or "all"
         Name the lead variants of at most so many loci in each.
     same_scale : bool
         One scale for both -log10 p; by default each has its own, so that a weaker trait can be seen.
@@ -64,7 +65,7 @@ def miami(
     traits, tests = _pair(trait, "trait"), _pair(test, "test")
     if other is None:
         traits = _two_of(results, traits, tests)
-    levels = Levels(significance, suggestive, annotate)
+    levels = Levels(significance, suggestive, named_of(annotate))
     panels = [
         read_panel(source, levels, trait=traits[k], test=tests[k])
         for k, source in enumerate((results, results if other is None else other))
@@ -76,11 +77,11 @@ def miami(
         tops = [max(tops)] * 2
     crowds = [draw_panel(ax, panel, genome, top) for ax, panel, top in zip((upper, lower), panels, tops)]
     lower.invert_yaxis()
-    _join(upper, lower, genome)
-    _write(upper, lower, panels, titles)
+    words = _join(upper, lower, genome)
+    _write(upper, lower, panels, titles, words)
     upper.get_figure(root=True).align_ylabels((upper, lower))  # type: ignore[union-attr]
     sizes = [size_in_points(ax) for ax in (upper, lower)]  # now that all around the axes is there
-    upper.set_xticks(*genome.labels(sizes[0][0]))
+    mark_chromosomes(upper, genome, sizes[0][0])
     for ax, panel, crowd, size in zip((upper, lower), panels, crowds, sizes):
         name_leads(ax, panel, genome, crowd, size)
     return upper, lower
@@ -113,18 +114,19 @@ def _two_of(results: ResultsLike, traits: Pair, tests: Pair) -> Pair:
     raise GenassocError(f"The results have {len(names)} traits: pass trait= a pair of {shown}.")
 
 
-def _join(upper: "Axes", lower: "Axes", genome: GenomeAxis) -> None:
-    """Chromosome names stand between the two; the lower's frame opens downward."""
-    upper.set_xticks(genome.middle[:1], ["1"])
+def _join(upper: "Axes", lower: "Axes", genome: GenomeAxis) -> str:
+    """Chromosome names stand between the two; the lower's frame opens downward. Gives the words for the axis."""
+    words = mark_chromosomes(upper, genome, 600.0)
     upper.tick_params(axis="x", pad=3)
     lower.set_xticks([])
     lower.spines["bottom"].set_visible(False)
     lower.spines["top"].set_visible(True)
     lower.spines["top"].set_color(GREY)
     lower.spines["top"].set_linewidth(0.8)
+    return words
 
 
-def _write(upper: "Axes", lower: "Axes", panels: list[Panel], titles: tuple[str, str] | None) -> None:
+def _write(upper: "Axes", lower: "Axes", panels: list[Panel], titles: tuple[str, str] | None, words: str) -> None:
     """Titles above and below, and what is left out of each in a caption."""
     names = (panels[0].series.name, panels[1].series.name) if titles is None else titles
     captions = [
@@ -133,10 +135,10 @@ def _write(upper: "Axes", lower: "Axes", panels: list[Panel], titles: tuple[str,
         if panel.series.caption
     ]
     write_title(upper, names[0], "")
-    lower.set_xlabel("Chromosome", color=INK, fontsize=9)
+    lower.set_xlabel(words, color=INK, fontsize=9)
     write_title(lower, "", "\n".join(captions))
     lower.annotate(
-        names[1],
+        plain(names[1]),
         (0.0, 0.0),
         xycoords="axes fraction",
         xytext=(0, -4),

@@ -1,22 +1,32 @@
 """One strip of points along the genome: what a Manhattan plot has one of and a Miami plot two."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import polars as pl
 
 from genassoc.data.cohort.contigs import Contigs
+from genassoc.errors import GenassocError
 from genassoc.plots.figure import DARK_BLUE, GREY, INK, LIGHT_BLUE, PALE, VERMILION, dress
 from genassoc.plots.genome import GenomeAxis, chromosome_spans
+from genassoc.plots.hover import MOST_HITS, add_words, words_of_row
 from genassoc.plots.labels import place_labels
 from genassoc.plots.series import P_VALUE, ResultsLike, Series, gather, read_series
 from genassoc.plots.thinning import KEPT_ABOVE, PLACE, thin_points
+from genassoc.plots.words import p_value
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 LOCUS_WINDOW = 1_000_000  # base pairs: weaker variants nearer than half of it to a lead belong to its locus
+_WORDS = (
+    "effect_allele",
+    "other_allele",
+    "beta",
+    "standard_error",
+    "effect_allele_frequency",
+)  # of a lead under the pointer
 Y_LABEL = r"$-\log_{10}\,p$"
 
 
@@ -33,6 +43,21 @@ class Levels:
     def line(self) -> float:
         """-log10 of the significance level."""
         return -float(np.log10(self.significance))
+
+
+def named_of(annotate: "int | Literal['all']") -> int:
+    """How many leads are to be named.
+
+    Raises
+    ------
+    GenassocError
+        It is neither a number nor "all".
+    """
+    if annotate == "all":
+        return 2**31
+    if isinstance(annotate, bool) or not isinstance(annotate, int) or annotate < 0:
+        raise GenassocError(f"annotate={annotate!r}: how many loci are named, or 'all'.")
+    return annotate
 
 
 @dataclass(frozen=True)
@@ -69,7 +94,7 @@ class Panel:
 
 def read_panel(results: ResultsLike, levels: Levels, *, trait: str | None, test: str | None) -> Panel:
     """Look through the rows of one trait and test twice: for spans, and for what is strong."""
-    series = read_series(results, PLACE, trait=trait, test=test, optional=("rsid", "variant_id"))
+    series = read_series(results, PLACE, trait=trait, test=test, optional=("rsid", "variant_id", *_WORDS))
     rows = series.rows.with_columns(pl.col("chromosome").cast(pl.String))  # some tools' are numbers
     spans = chromosome_spans(rows)
     strong = gather(rows.filter((pl.col(P_VALUE) > KEPT_ABOVE) | (pl.col(P_VALUE) >= levels.line)))
@@ -120,6 +145,7 @@ def draw_panel(ax: "Axes", panel: Panel, genome: GenomeAxis, top: float) -> pl.D
     if panel.levels.suggestive is not None:
         ax.axhline(-np.log10(panel.levels.suggestive), color=GREY, linewidth=0.7, linestyle=(0, (2, 3)), zorder=1)
     ax.axhline(panel.levels.line, color=VERMILION, linewidth=0.8, linestyle=(0, (6, 3)), zorder=1)
+    _write_levels(ax, panel.levels)
     series = panel.series
     points = genome.place(thin_points(series.rows, panel.strong, series.n_rows, x_end=genome.end, y_end=top))
     _draw_points(ax, points)
@@ -130,12 +156,35 @@ def draw_panel(ax: "Axes", panel: Panel, genome: GenomeAxis, top: float) -> pl.D
     return points.filter(pl.col(P_VALUE) > KEPT_ABOVE)
 
 
+def _write_levels(ax: "Axes", levels: Levels) -> None:
+    """The p of each line, at its right end."""
+    lines = [(levels.line, VERMILION)]
+    if levels.suggestive is not None:
+        lines.append((-float(np.log10(levels.suggestive)), GREY))
+    right = ax.secondary_yaxis("right")
+    right.set_yticks([line for line, _ in lines], [f"p = {p_value(line)}" for line, _ in lines], fontsize=7)
+    right.tick_params(length=0, pad=2)
+    right.spines["right"].set_visible(False)
+    for label, (_, colour) in zip(right.get_yticklabels(), lines):
+        label.set_color(colour)
+
+
 def name_leads(
     ax: "Axes", panel: Panel, genome: GenomeAxis, crowd: pl.DataFrame, size_points: tuple[float, float]
 ) -> None:
-    """Name the strongest leads of a panel whose axes have their final size."""
-    named = genome.place(panel.leads.head(panel.levels.annotate))
-    place_labels(ax, named, crowd, "x", P_VALUE, size_points)
+    """Name the strongest leads of a panel whose axes have their final size, and say what all are under the pointer."""
+    leads = genome.place(panel.leads)
+    named = leads.head(panel.levels.annotate)
+    beyond = place_labels(ax, named, crowd, "x", P_VALUE, size_points)
+    if beyond:
+        ax.annotate(
+            f"{beyond:,} more loci not named: no room", (1.0, 0.0 if ax.yaxis_inverted() else 1.0), xycoords="axes fraction",
+            xytext=(0, -12 if ax.yaxis_inverted() else 4), textcoords="offset points", ha="right", fontsize=7, color=GREY,
+        )  # fmt: skip
+    first = leads.head(MOST_HITS)
+    add_words(
+        ax, first["x"].to_list(), first[P_VALUE].to_list(), [words_of_row(row) for row in first.iter_rows(named=True)]
+    )
 
 
 def _draw_points(ax: "Axes", points: pl.DataFrame) -> None:

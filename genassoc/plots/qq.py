@@ -10,12 +10,15 @@ from genassoc.plots.figure import DARK_BLUE, GREY, INK, PALE, dress, new_axes, w
 from genassoc.plots.groups import MAF_BINS, Grouped, by_maf, by_mask, by_method, by_name, ungrouped
 from genassoc.plots.ranks import Quantiles, rank_groups
 from genassoc.plots.series import ResultsLike
+from genassoc.plots.words import plain
 from genassoc.shapes import Float64Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _BAND_POINTS = 200
+# largest MAF; -log10 p looked at; shares of points tied, and below the band; how flat these are
+_RARE, _TAIL, _TIED, _BELOW, _FLAT = 0.01, 0.5, 0.1, 0.5, 0.8
 _DASHES = (0, (3, 2))
 
 
@@ -89,7 +92,8 @@ def qq(
     ax.set_xlabel(r"Expected $-\log_{10}\,p$", color=INK, fontsize=9)
     ax.set_ylabel(r"Observed $-\log_{10}\,p$", color=INK, fontsize=9)
     _write_legend(ax)
-    write_title(ax, grouped.name if title is None else title, grouped.caption)
+    steps = "" if by != "maf" else _words_on_steps(groups, grouped, maf_bins)
+    write_title(ax, grouped.name if title is None else title, "\n".join(filter(None, (grouped.caption, steps))))
     return ax
 
 
@@ -109,6 +113,25 @@ def _group(
     return ungrouped(results, by, trait=trait, test=test)
 
 
+def _words_on_steps(groups: list[Quantiles], grouped: Grouped, maf_bins: Sequence[float]) -> str:
+    """Why rare variants stand in steps or below the line, where they do."""
+    uppers = (0.5, *reversed(maf_bins))
+    stepped = []
+    for group in groups:
+        middle, lower, _ = null_band(group.n)
+        tail = group.expected > _TAIL
+        below = group.observed[tail] < np.interp(group.expected[tail], middle[::-1], lower[::-1])
+        flat = bool(below.size) and below.mean() > _BELOW and group.observed[tail].sum() < _FLAT * group.expected[tail].sum()
+        if uppers[group.group] <= _RARE and (group.tied > _TIED or flat):
+            stepped.append(grouped.labels[group.group])
+    if not stepped:
+        return ""
+    return (
+        f"Steps, and points below the line, at MAF {' and '.join(stepped)}: few carriers allow few different p, the smallest of which are "
+        "large. Such variants cannot follow the line even where all is well."
+    )
+
+
 def _draw_bands(ax: "Axes", groups: list[Quantiles], grouped: Grouped) -> None:
     """What the null allows: a band for one ranking, else each group's band by its two edges in its colour."""
     label = "95 % band under the null"
@@ -125,7 +148,7 @@ def _draw_bands(ax: "Axes", groups: list[Quantiles], grouped: Grouped) -> None:
 
 def _draw_group(ax: "Axes", group: Quantiles, grouped: Grouped) -> None:
     single = len(grouped.labels) == 1
-    name = grouped.labels[group.group]
+    name = plain(grouped.labels[group.group])
     name_and_n = f"{name + ': ' if name else ''}{group.n:,}{' variants' if single and not name else ''}"
     inflation = r"$\lambda$" if grouped.together else r"$\lambda_{GC}$"
     ax.plot(

@@ -36,6 +36,8 @@ class Quantiles:
     inflation : float
         Chi-squared of the median p over the expected one at its rank: lambda_GC where the group is ranked
         by itself.
+    tied : float
+        Share of p-values that are seen to be equal to another one.
     """
 
     group: int
@@ -43,6 +45,7 @@ class Quantiles:
     expected: Float64Array
     observed: Float64Array
     inflation: float
+    tied: float = 0.0
 
 
 def rank_groups(rows: pl.LazyFrame, n_rows: int, *, together: bool) -> list[Quantiles]:
@@ -81,7 +84,9 @@ def rank_groups(rows: pl.LazyFrame, n_rows: int, *, together: bool) -> list[Quan
         median = medians[group]
         at = -np.log10((median.rank_together - 0.5) / of) if together else np.log10(2.0)
         inflation = float(genomic_inflation(median.lower, median.higher, at))
-        quantiles.append(Quantiles(group, n, expected, observed, inflation))
+        equal = (group_counts["n"] > 1) & (group_counts["high"] == group_counts["low"])
+        tied = float(group_counts["n"].filter(equal).sum()) / n
+        quantiles.append(Quantiles(group, n, expected, observed, inflation, tied))
     return quantiles
 
 

@@ -1,7 +1,7 @@
 """One region of the genome: -log10 p by position, coloured by LD with one variant, and the genes below."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -87,7 +87,7 @@ def draw_region(
 
 
 def _draw_points(ax: "Axes", region: Region, x: Float64Array, y: Float64Array) -> None:
-    style = {
+    style: dict[str, Any] = {
         "linestyle": "none",
         "marker": "o",
         "markeredgewidth": 0.3,

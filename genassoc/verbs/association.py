@@ -28,7 +28,7 @@ from genassoc.errors import PhenotypeError, ReusedWarning, StructureWarning, Unr
 from genassoc.explanation.audit import audited
 from genassoc.models.base import AssociationModel
 from genassoc.models.scan.genome import Scan, ScanState
-from genassoc.progress import Progress
+from genassoc.progress import Progress, phase
 from genassoc.provenance import Recorder
 from genassoc.results import Results
 from genassoc.verbs.arguments import check_cohort, check_model
@@ -104,7 +104,8 @@ def association_job(
     of_sets = None if cohort.sets is None else set_tests(cohort, model)
     settle()  # of reading tables
     whole = computed(cohort, model, options.executor, options.progress)
-    with single_threaded_blas():
+    fits = f"null model{'' if len(model.traits) == 1 else f's of {len(model.traits):,} traits'}"
+    with phase(options.progress, fits), single_threaded_blas():
         state: ScanState = scan.prepare(whole) if of_sets is None else of_sets.prepare(whole)
     _check_enough_samples(cohort, model, state)
     if of_sets is not None:
@@ -222,19 +223,22 @@ def associate_to_file(
     check_outputs([out], input_files(cohort))
     for note in unread_dosages(cohort.store):
         warnings.warn(note, UnreadDosagesWarning, stacklevel=3)
-    recorder = Recorder(parameters=describe(cohort, model), inputs=inputs_of(cohort))
-    plan = plan_association(cohort, model)
-    identity = run_of(plan.fingerprint, for_spreadsheets)
-    existing = None if options.restart else there_already(out, recorder, identity)
+    with phase(options.progress, "reading inputs"):
+        recorder = Recorder(parameters=describe(cohort, model), inputs=inputs_of(cohort))
+        plan = plan_association(cohort, model)
+        identity = run_of(plan.fingerprint, for_spreadsheets)
+        existing = None if options.restart else there_already(out, recorder, identity)
     if existing is not None:
-        return _reused(out, existing, cohort, options.audit)
+        return _reused(out, existing, cohort, options)
     check_before_fitting(cohort, model, options.memory)
     job = association_job(cohort, model, plan, options)
     warn_of_columns(job.state.cautions, job.state.notes)
-    structure = structure_of(cohort, model, options)
+    with phase(options.progress, "relatives and ancestry"):
+        structure = structure_of(cohort, model, options)
     for note in structure.warned:
         warnings.warn(note, StructureWarning, stacklevel=3)
-    run = fitted(job, plan, options.executor, options.memory, rows_of_variant(cohort, model))
+    with phase(options.progress, "measuring a block"):
+        run = fitted(job, plan, options.executor, options.memory, rows_of_variant(cohort, model))
     record: dict[str, Any] = {}
 
     def seal(merged: Merged) -> None:
@@ -249,28 +253,31 @@ def associate_to_file(
     )  # fmt: skip
     results = results_of(out, record, cohort).vouched(merged.digest)
     if options.relatedness and cohort.sets is None:
-        for note in record_inflation(results, merged.digest, cohort, model):
+        with phase(options.progress, "inflation"):
+            inflated = record_inflation(results, merged.digest, cohort, model)
+        for note in inflated:
             warnings.warn(note, StructureWarning, stacklevel=3)
-    return _audited(results, merged.digest, cohort, options.audit)
+    return _audited(results, merged.digest, cohort, options)
 
 
-def _reused(out: Path, existing: Record, cohort: Cohort, n_rows: int | None) -> Results:
+def _reused(out: Path, existing: Record, cohort: Cohort, options: RunOptions) -> Results:
     """The results that exist already; audited if they never were."""
     assert existing.digest is not None
     results = results_of(out, existing.content, cohort).vouched(existing.digest)
     if "audit" not in existing.content and cohort.sets is None:
-        results = _audited(results, existing.digest, cohort, n_rows)
+        results = _audited(results, existing.digest, cohort, options)
     note = reused_note(out)
     results.provenance["notes"] = [note, *results.provenance.get("notes", [])]
     warnings.warn(note, ReusedWarning, stacklevel=4)
     return results
 
 
-def _audited(results: Results, digest: FileDigest, cohort: Cohort, n_rows: int | None) -> Results:
+def _audited(results: Results, digest: FileDigest, cohort: Cohort, options: RunOptions) -> Results:
     """The same results with an audit of rows in their record, in memory and beside the file."""
-    if n_rows and cohort.sets is None:
+    if options.audit and cohort.sets is None:
         record = results.provenance
-        results.provenance = audited(record, results, cohort, record["parameters"]["model"], n_rows)
+        with phase(options.progress, f"audit of {options.audit:,} rows"):
+            results.provenance = audited(record, results, cohort, record["parameters"]["model"], options.audit)
         assert results.path is not None
         write_record(results.path, results.provenance, digest)
     return results

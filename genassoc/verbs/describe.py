@@ -1,7 +1,6 @@
 """Stores, plans, runs and results in words and as JSON, for the command line."""
 
 import json
-import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -21,15 +20,12 @@ from genassoc.data.store.store import GenotypeStore
 from genassoc.engine.parts import Status
 from genassoc.engine.plan import Plan
 from genassoc.errors import OutputError, StoreError
-from genassoc.explanation.audit import audit_lines
 from genassoc.progress import Progress
 from genassoc.provenance import sidecar
-from genassoc.results import Results, SetResults
+from genassoc.results import Results
 
 if TYPE_CHECKING:
     from genassoc.formats.convert_parts import ConversionStatus
-
-_CONTIGS_SHOWN = 8
 
 
 def store_facts(path: Path) -> dict[str, Any]:
@@ -205,115 +201,6 @@ def status_lines(state: "Status | ConversionStatus") -> list[str]:
     else:
         lines.append("complete: ready to merge")
     return lines
-
-
-def lines_of(results: Results) -> list[str]:
-    """A summary of results for people, of variants or of sets."""
-    return set_lines(results) if isinstance(results, SetResults) else result_lines(results)
-
-
-def set_lines(results: SetResults) -> list[str]:
-    """A summary of results of sets for people: file, tests and threshold, codes, the best row of each trait."""
-    counts = results.provenance.get("variants", {})
-    rows = results.scan().filter(pl.col("left_out").is_null())
-    n_sets = int(rows.select(pl.col("set_id").n_unique()).collect().item())
-    lines = [
-        f"{results.path}: {n_sets:,} sets; {counts.get('kept', 0):,} of {counts.get('read', 0):,} variants of sets read are selected"
-    ]
-    lines += [f"  left out by {reason}: {n:,}" for reason, n in counts.get("dropped", {}).items()]
-    counted = results.multiplicity
-    total, threshold = int(counted["n_tests"].sum()), results.threshold()
-    by_test = counted.group_by("test", maintain_order=True).agg(pl.col("n_tests").sum())
-    shown = ", ".join(f"{test} {n:,}" for test, n in by_test.iter_rows())
-    lines.append(
-        "no test has a p: codes of rows say why"
-        if not total
-        else f"{total:,} tests have a p ({shown}), every mask, bin of frequency and trait counted: at 5 % for all of them together (Bonferroni) a p is "
-        f"significant below {threshold:.3g}, -log10 p above {-math.log10(threshold):.2f}"
-    )
-    samples = results.provenance.get("samples", {})
-    codes = rows.filter(pl.col("code").is_not_null()).group_by("trait", "code", maintain_order=True)
-    coded = codes.agg(pl.len().alias("n"), pl.col("test").unique(maintain_order=True)).collect()
-    for trait in results.traits[:20]:
-        lines += [trait, *(f"  {line}" for line in sample_lines(samples, trait))]
-        top = results.top(1, trait)
-        for row in top.iter_rows(named=True):
-            where = "all masks" if row["mask"] is None else f"{row['mask']}, {_bin(row['max_maf'])}"
-            effect = f", beta {row['beta']:.4g}, SE {row['standard_error']:.3g}" if row["beta"] is not None else ""
-            lines.append(
-                f"  best: {row['set_id']} ({where}; {row['test']}){effect}, -log10 p {row['neg_log_10_p_value']:.2f}"
-            )
-        for row in coded.filter(pl.col("trait") == trait).iter_rows(named=True):
-            lines.append(f"  {row['n']:,} rows of {', '.join(row['test'])}: {row['code']}")
-    return lines + ([f"and {len(results.traits) - 20} more traits"] if len(results.traits) > 20 else [])
-
-
-def _bin(max_maf: float | None) -> str:
-    return "singletons" if max_maf is None else f"frequency up to {max_maf:g}"
-
-
-def result_lines(results: Results) -> list[str]:
-    """A summary of results for people: file, rows, lambda, codes, the best row of each trait."""
-    ledger = results.ledger
-    counts = {(status, reason): n for status, reason, n in ledger.iter_rows()}
-    lines = [f"{results.path}: {counts.get(('kept', None), 0):,} of {counts.get(('read', None), 0):,} variants tested"]
-    by_contig = results.provenance.get("variants", {}).get("dropped_by_contig", {})
-    for (status, reason), n in counts.items():
-        if status == "dropped":
-            lines.append(f"  left out by {reason}: {n:,}{_on_contigs(by_contig.get(reason, {}))}")
-    inflations, codes, best = results.summary()
-    samples = results.provenance.get("samples", {})
-    unknown = samples.get("dropped", {}).get("not_in_genotypes", 0)
-    if unknown:
-        lines.append(f"  {unknown:,} samples of the phenotypes have no genotypes")
-    traits = inflations["trait"].unique(maintain_order=True).to_list()
-    for trait in traits[:20]:
-        of_trait = inflations.filter(pl.col("trait") == trait)["lambda_gc"].to_list()
-        inflation = "by test" if len(of_trait) > 1 else f"{math.nan if of_trait[0] is None else of_trait[0]:.3f}"
-        top = best.filter(pl.col("trait") == trait)
-        lines.append(f"{trait}: n {samples.get('analysed', {}).get(trait, '?'):,}, lambda_GC {inflation}")
-        lines += [f"  {line}" for line in sample_lines(samples, trait)]
-        if top.height:
-            row = top.row(0, named=True)
-            effect = f"test {row['test']}"  # a test of several degrees of freedom has no effect to show
-            if row["beta"] is not None and row["standard_error"] is not None:
-                effect = f"beta {row['beta']:.4g} for one more {row['effect_allele']}, SE {row['standard_error']:.3g}"
-                effect += f" ({row['test']})" if row["test"] != "add" else ""
-            lines.append(
-                f"  best: {row['variant_id']} ({row['rsid'] or 'no id'}) {effect}, "
-                f"-log10 p {row['neg_log_10_p_value']:.2f}"
-            )
-        coded = codes.filter(pl.col("trait") == trait)
-        for test, code in coded.select("test", "code").unique(maintain_order=True).iter_rows():
-            found = coded.filter((pl.col("test") == test) & (pl.col("code") == code)).sort("chromosome")
-            places = dict(found.select("chromosome", "n_rows").iter_rows())
-            of_test = f" of {test}" if len(of_trait) > 1 else ""
-            lines.append(f"  {found['n_rows'].sum():,} rows{of_test}: {code}{_on_contigs(places)}")
-    if len(traits) > 20:
-        lines.append(f"and {len(traits) - 20} more traits")
-    return lines + audit_lines(results.provenance)[:1]
-
-
-def _on_contigs(counts: Mapping[str, int]) -> str:
-    """Counts by contig, the largest first: " (X 12, 7 3)"."""
-    most = sorted(counts.items(), key=lambda pair: -pair[1])
-    shown = ", ".join(f"{contig} {n:,}" for contig, n in most[:_CONTIGS_SHOWN])
-    more = f", and {len(most) - _CONTIGS_SHOWN} more contigs" if len(most) > _CONTIGS_SHOWN else ""
-    return f" ({shown}{more})" if most else ""
-
-
-def sample_lines(samples: Mapping[str, Any], trait: str) -> list[str]:
-    """How many genotyped samples were analysed for a trait, and why the others were not; from the provenance."""
-    n = samples.get("analysed", {}).get(trait)
-    if n is None or "genotyped" not in samples:
-        return []
-    reasons = {"not_in_phenotypes": "have no phenotypes", "keep_samples": "were left out by keep_samples"}
-    dropped = samples["dropped"]
-    lost = [(dropped.get(reason, 0), words) for reason, words in reasons.items()]
-    lacking = samples["lacking_a_covariate"]
-    lost += [(lacking, "lack a covariate"), (samples["kept"] - lacking - n, f"lack {trait}")]
-    why = ", ".join(f"{count:,} {words}" for count, words in lost if count)
-    return [f"{n:,} of {samples['genotyped']:,} genotyped samples analysed for {trait}" + (f": {why}" if why else "")]
 
 
 def check_tables(paths: Sequence[Path], inputs: Sequence[Path] = ()) -> None:

@@ -20,6 +20,7 @@ from genassoc.engine.run import run_part
 from genassoc.errors import PlanError
 from genassoc.explanation.audit import audit_lines, audited
 from genassoc.models.base import AssociationModel
+from genassoc.progress import phase
 from genassoc.provenance import Recorder
 from genassoc.verbs.association import association_job, plan_association
 from genassoc.verbs.config import Config
@@ -206,7 +207,8 @@ def merge_parts(work: Path, out: Path, options: RunOptions = DEFAULT) -> tuple[M
         return merged, files, audit_lines(existing.content)
     with folder.lock():
         state = association_job(cohort, model, plan, options).state
-        structure = structure_of(cohort, model, options)
+        with phase(options.progress, "relatives and ancestry"):
+            structure = structure_of(cohort, model, options)
         record: dict[str, Any] = {}
 
         def seal(merged: Merged) -> None:
@@ -215,14 +217,17 @@ def merge_parts(work: Path, out: Path, options: RunOptions = DEFAULT) -> tuple[M
             record.update(structure.record)
             write_record(config.out, record, merged.digest)
 
-        merged = merge(folder, plan, config.out, seal, for_spreadsheets=for_spreadsheets)
+        merged = merge(folder, plan, config.out, seal, for_spreadsheets=for_spreadsheets, progress=options.progress)
     results = results_of(merged.path, record, cohort).vouched(merged.digest)
     if cohort.sets is not None:
         return merged, write_dialect(config, results, options.restart), []
     if options.relatedness:
-        options.say(record_inflation(results, merged.digest, cohort, model))
+        with phase(options.progress, "inflation"):
+            inflated = record_inflation(results, merged.digest, cohort, model)
+        options.say(inflated)
     if options.audit:
-        results.provenance = audited(record, results, cohort, record["parameters"]["model"], options.audit)
+        with phase(options.progress, f"audit of {options.audit:,} rows"):
+            results.provenance = audited(record, results, cohort, record["parameters"]["model"], options.audit)
         write_record(merged.path, results.provenance, merged.digest)
     return merged, write_dialect(config, results, options.restart), audit_lines(results.provenance)
 

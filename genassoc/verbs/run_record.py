@@ -18,6 +18,7 @@ from genassoc.data.phenotypes.offsets import Offsets
 from genassoc.data.sidecar import Record, standing
 from genassoc.engine.job import missing_notes
 from genassoc.errors import CodingWarning, OutputError
+from genassoc.models.about import about_of
 from genassoc.models.base import AssociationModel
 from genassoc.models.linear.model import Linear
 from genassoc.models.registry import kind_of
@@ -161,7 +162,11 @@ def finish_record(
     decided = cohort.contigs.decided
     meant = {"contigs": decided} if decided else {}
     coded = {"codings": {name: dict(coding) for name, coding in state.codings.items()}} if state.codings else {}
-    return recorder.finish(run=dict(run), samples=samples, variants=variants, notes=notes, **meant, **coded)
+    about = about_of(recorder.parameters["model"])
+    effect = {"scale": about.scale, "ratio": about.ratio}  # what beta and exp(beta) are called
+    return recorder.finish(
+        run=dict(run), samples=samples, variants=variants, notes=notes, effect=effect, **meant, **coded
+    )
 
 
 def warn_of_columns(cautions: Sequence[str], notes: Sequence[str] = ()) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.engine.executors import Executor, Threads
 from genassoc.models.base import AssociationModel
-from genassoc.progress import Progress
+from genassoc.progress import Progress, phase
 from genassoc.provenance import Recorder
 from genassoc.results import Results, check_place
 from genassoc.verbs.association import associate_to_file, plan_association
@@ -98,7 +98,8 @@ def run_config(config: Config, options: RunOptions = DEFAULT) -> Results:
     model = make_model(config)
     check_files(config)
     store = make_store(config, threads=options.n_threads, progress=options.progress, overwrite=options.restart)
-    cohort = make_cohort(config, store, model)
+    with phase(options.progress, "reading phenotypes"):
+        cohort = make_cohort(config, store, model)
     options.say(cohort.notes)
     if not options.restart:
         _check_dialect(config, cohort, model)

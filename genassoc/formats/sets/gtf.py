@@ -178,8 +178,8 @@ def read_genes(path: str | Path, regions: Sequence[tuple[str, int, int]]) -> pl.
             )
             if sum(part.height for part in parts) > MOST_INTERVALS:
                 raise InputError(f"{path}: has more than {MOST_INTERVALS:,} genes and exons in these regions")
-    schema = dict.fromkeys(("start", "end"), pl.Int64)
+    numbers = ("start", "end")
     order = ("contig", "feature", "gene", "start", "end", "strand")
     if not parts:
-        return pl.DataFrame(schema={name: schema.get(name, pl.String) for name in order})
-    return pl.concat([part.cast(schema) for part in parts]).select(order).unique(maintain_order=True)
+        return pl.DataFrame(schema={name: pl.Int64 if name in numbers else pl.String for name in order})
+    return pl.concat(parts).select(order).unique(maintain_order=True)
