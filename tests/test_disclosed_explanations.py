@@ -1,6 +1,7 @@
 """An association explained as it may leave; pictures of few people; the commands."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -154,3 +155,48 @@ def test_the_commands(files, tmp_path, genassoc):
     variant = whole.filter(pl.col("mac").cast(pl.Float64) < 9).filter(pl.col("beta").is_not_null())["variant_id"][0]
     code, said, errors = genassoc("explain", tmp_path / "r.tsv.gz", variant, "--policy", "ukb")
     assert code == 0 and ("Withheld" in said or "policy" not in said), errors
+
+
+def test_a_report_that_leaves(logistic, tmp_path):
+    lead = logistic.table.filter(pl.col("mac").is_between(4, 9) & pl.col("beta").is_not_null()).row(0, named=True)
+    frame = logistic.table.with_columns(
+        pl.when(pl.col("variant_id") == lead["variant_id"])
+        .then(9.4321)
+        .otherwise("neg_log_10_p_value")
+        .alias("neg_log_10_p_value")
+    )
+    record = {**logistic.provenance, "notes": ["ids nearly match: 'S-17 ' and 'S-17'"]}
+    whole, left = (
+        ga.report(ga.Results(frame, record, logistic.cohort), tmp_path / "r.html", policy=policy).read_text(
+            encoding="utf-8"
+        )
+        for policy in (None, "snds")
+    )
+    error = repr(lead["standard_error"])
+    assert error in whole and "S-17" in whole
+    assert (
+        error not in left and "S-17" not in left and str(tmp_path) not in left and str(logistic.path.parent) not in left
+    )
+    assert (
+        "policy snds: no count of 1 to 10 leaves" in left
+        and "the pictures by genotype" in left
+        and "pseudonymised" in left
+    )
+    assert not {str(sample) for sample in logistic.cohort.sample_ids} & set(re.findall(r"[\w.-]+", left))
+
+
+def test_what_is_pseudonymised_is_not_called_otherwise():
+    word = "anonymi"
+    root = Path(__file__).parents[1]
+    files = [
+        *root.glob("*.md"),
+        *(path for folder in ("genassoc", "docs", "notebooks", "tests") for path in (root / folder).rglob("*")),
+    ]
+    texts = {
+        path: path.read_text(encoding="utf-8").lower()
+        for path in files
+        if path.suffix in (".py", ".md", ".ipynb", ".rst", ".toml")
+    }
+    assert len(texts) > 300
+    found = [path.name for path, text in texts.items() if re.search(rf"(?<!pseud){word}[sz]", text)]
+    assert found == []

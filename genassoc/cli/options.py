@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Annotated
 
+import click
+
 from genassoc.cli.signatures import Option
 from genassoc.cli.speech import progress as progress
 from genassoc.cli.speech import say as say

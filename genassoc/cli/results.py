@@ -56,7 +56,16 @@ def report(
     check_policy(policy)
     cohort = None if config is None else from_config.cohort_of(config)
     path = write_report(
-        Results.read(results), out, lang=lang, title=title, cohort=cohort, genes=genes, hits=hits, by=by, policy=policy, tell=tell
+        Results.read(results),
+        out,
+        lang=lang,
+        title=title,
+        cohort=cohort,
+        genes=genes,
+        hits=hits,
+        by=by,
+        policy=policy,
+        tell=tell,
     )
     say(str(path))
 

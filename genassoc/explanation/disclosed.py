@@ -50,7 +50,9 @@ def groups_hidden(located: Located, policy: Policy) -> BoolArray:
     return np.append(hidden, bool(few.any()))
 
 
-def counts_that_leave(located: Located, counts: pl.DataFrame, policy: Policy) -> tuple[pl.DataFrame, BoolArray, list[str]]:
+def counts_that_leave(
+    located: Located, counts: pl.DataFrame, policy: Policy
+) -> tuple[pl.DataFrame, BoolArray, list[str]]:
     """A table of counts by genotype without the groups that are withheld; which these are; and what is said of it."""
     hidden = groups_hidden(located, policy)
     if not hidden.any():
@@ -59,7 +61,11 @@ def counts_that_leave(located: Located, counts: pl.DataFrame, policy: Policy) ->
     gone = [name for name, of in zip(names, hidden) if of]
     kept = [name for name in (located.by, heading, "copies") if name]
     masks = [pl.when(pl.col(heading).is_in(gone)).then(None).otherwise(pl.col(name)).alias(name) for name in counts.columns if name not in kept]  # fmt: skip
-    return counts.with_columns(masks), hidden, [f"counts by {heading}: {', '.join(gone)} (a count under {policy.least})"]
+    return (
+        counts.with_columns(masks),
+        hidden,
+        [f"counts by {heading}: {', '.join(gone)} (a count under {policy.least})"],
+    )
 
 
 def picture_that_leaves(located: Located, policy: Policy | None) -> Located:

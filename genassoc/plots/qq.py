@@ -121,7 +121,11 @@ def _words_on_steps(groups: list[Quantiles], grouped: Grouped, maf_bins: Sequenc
         middle, lower, _ = null_band(group.n)
         tail = group.expected > _TAIL
         below = group.observed[tail] < np.interp(group.expected[tail], middle[::-1], lower[::-1])
-        flat = bool(below.size) and below.mean() > _BELOW and group.observed[tail].sum() < _FLAT * group.expected[tail].sum()
+        flat = (
+            bool(below.size)
+            and below.mean() > _BELOW
+            and group.observed[tail].sum() < _FLAT * group.expected[tail].sum()
+        )
         if uppers[group.group] <= _RARE and (group.tied > _TIED or flat):
             stepped.append(grouped.labels[group.group])
     if not stepped:

@@ -79,7 +79,7 @@ def provenance(facts: Facts, words: Words, withheld: Sequence[str]) -> Html:
         columns = [("package", words("col.package")), ("version", words("col.version"))]
         parts.append(table("versions", columns, rows, caption=words("provenance.versions"), keys=[*versions]))
     if withheld:
-        parts += [tag("h3", words("provenance.withheld")), bullets(withheld)]
+        parts += [tag("h3", words("provenance.withheld")), bullets(withheld), paragraphs(words("provenance.policy"))]
     return section("provenance", words("provenance.title"), *parts)
 
 

@@ -107,6 +107,7 @@ def page(facts: Facts, choices: Choices) -> Html:
         (hit.region is not None) + (hit.picture is not None) for hit in hits
     )
     pictures = Pictures(n_pictures)
+    pictures.hovers = not choices.withheld
     title = choices.title or _title(facts, words)
     sections = [
         asked.asked(facts, words),

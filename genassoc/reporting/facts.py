@@ -277,7 +277,9 @@ def facts_that_leave(facts: Facts, policy: Policy) -> tuple[Facts, Withheld]:
     for group in facts.groups:
         leads = masked(group.leads, policy)
         n = leads.height - leads[WITHHELD].null_count()
-        said += [f"{group.trait}, test {group.test}: counts and estimates of {n} of {leads.height} rows shown"] if n else []
+        said += (
+            [f"{group.trait}, test {group.test}: counts and estimates of {n} of {leads.height} rows shown"] if n else []
+        )
         groups.append(replace(group, leads=leads.drop(WITHHELD)))
     record = record_that_leaves(facts.record, Withheld(policy, tuple(said)))
     listed = _strings(record["disclosure"])

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -10,6 +11,9 @@ from genassoc.reporting.association import p_or_number
 from genassoc.reporting.facts import DISTANCE, SIGNIFICANT, Facts, Group
 from genassoc.reporting.page import Axes, Cell, Html, Pictures, number, paragraphs, section, table, tag
 from genassoc.reporting.words import Words
+
+if TYPE_CHECKING:
+    from genassoc.explanation.explained import Located
 
 _IN_TABLE = (
     "rsid", "variant_id", "effect_allele", "effect_allele_frequency", "n", "n_cases", "n_events", "mac", "beta", "standard_error",
@@ -63,7 +67,7 @@ class Hit:
     by_arm: Callable[[], Axes] | None = None
     withheld: tuple[str, ...] = ()
     absent: str = ""
-    located: Located | None = None
+    located: "Located | None" = None
 
     @property
     def name(self) -> str:

@@ -137,6 +137,8 @@ class Pictures:
         How many there may be: each has its share of the bytes.
     failures : list of str
         Which could not be drawn, and why.
+    hovers : bool
+        Whether hits may say what they are: not under a policy, as their words have frequencies.
     """
 
     budget = 3_000_000  # of 5 MB that a report may have, a third more as base64
@@ -146,6 +148,7 @@ class Pictures:
         self.n_expected = max(1, n_expected)
         self.failures: list[str] = []
         self.n_drawn = 0
+        self.hovers = True
 
     def draw(self, drawn: Callable[[], Axes], alt: str, caption: str = "", *, hover: bool = False) -> Html:
         """A picture with words for those who cannot see it; where it cannot be drawn, why.

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from genassoc.data.forks import check_not_forked
 from genassoc.data.disclosed_tables import WITHHELD, masked
 from genassoc.data.disclosure import Policy, policy_of
+from genassoc.data.forks import check_not_forked
 from genassoc.data.output import check_outputs, check_writable
 from genassoc.errors import GenassocError, WithheldError
 from genassoc.reporting.document import Choices, write_page
@@ -102,7 +102,9 @@ def report(
     if chosen is not None:
         facts, listed = facts_that_leave(facts, chosen)
         shown = [_hit_that_leaves(hit, chosen) for hit in shown]
-        withheld = (listed + [f"{hit.name}, {hit.row['trait']}: {line}" for hit in shown for line in hit.withheld]).lines()
+        withheld = (
+            listed + [f"{hit.name}, {hit.row['trait']}: {line}" for hit in shown for line in hit.withheld]
+        ).lines()
     write_page(facts, path, Choices(words=words, title=title, scale=scale, hits=shown, withheld=withheld, tell=tell))
     return path
 
@@ -121,9 +123,13 @@ def _hit_that_leaves(hit: Hit, policy: Policy) -> Hit:
     try:
         drawn = picture_that_leaves(hit.located, policy)
     except WithheldError:
-        return replace(hit, counts=counts, picture=None, by_arm=None, withheld=(*said, *of_counts, "the pictures by genotype"))
+        return replace(
+            hit, counts=counts, picture=None, by_arm=None, withheld=(*said, *of_counts, "the pictures by genotype")
+        )
     by_arm = None if hit.by_arm is None else partial(effect_by_arm, drawn)
-    return replace(hit, counts=counts, picture=partial(effect_by_genotype, drawn), by_arm=by_arm, withheld=(*said, *of_counts))
+    return replace(
+        hit, counts=counts, picture=partial(effect_by_genotype, drawn), by_arm=by_arm, withheld=(*said, *of_counts)
+    )
 
 
 def _scale(facts: Facts) -> Scale:

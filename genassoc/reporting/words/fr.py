@@ -196,7 +196,7 @@ TEXTS = {
     "run.finished": "finished", "run.wall_seconds": "seconds", "run.peak_memory_bytes": "peak memory, bytes", "run.platform": "system",
     "run.cpu": "processor", "run.cpus": "processors", "run.seed": "seed of the audit", "run.structure_seed": "seed of the look at relatives",
     "result.table_sha256": "SHA-256 of the table", "result.table_bytes": "bytes", "result.record_sha256": "SHA-256 of the record",
-    "provenance.policy": "Written under the disclosure policy {policy}: counts under {least} are not shown. The data are pseudonymised, not anonymous.",
+    "provenance.policy": "Écrit sous une politique de divulgation. Les données sont pseudonymisées : un génotype désigne une personne à qui le connaît d’ailleurs.",
     "provenance.withheld": "Withheld",
     # methods
     "methods.title": "Methods, for a paper",
