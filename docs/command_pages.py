@@ -35,8 +35,10 @@ class _Markdown(click.HelpFormatter):
 
 
 def _words(text: str) -> str:
-    """Running text: what Markdown would obey is escaped, but for text between backquotes."""
-    parts = re.split(r"(`[^`]*`)", re.sub(r"\s+", " ", text.replace("\b", "").strip()))
+    """Running text: flags as code, and what Markdown would obey escaped, but for text between backquotes."""
+    line = re.sub(r"\s+", " ", text.replace("\b", "").strip())
+    line = re.sub(r"(?<![`\w-])(--[a-z][\w-]*)(?!`)", r"`\1`", line)
+    parts = re.split(r"(`[^`]*`)", line)
     return "".join(part if part[:1] == "`" else re.sub(r"([\\*_<>\[\]{}|#$~])", r"\\\1", part) for part in parts)
 
 

@@ -32,7 +32,6 @@ nitpicky = False
 # Pages are Markdown that GitHub shows too: headings have GitHub's anchors, and plain links from page to page.
 myst_heading_anchors = 4
 myst_enable_extensions = ["colon_fence", "deflist"]
-smartquotes = False  # --flags stay flags
 
 autosummary_generate = True
 autodoc_member_order = "bysource"

@@ -1,10 +1,14 @@
 """Manhattan and QQ plots of each trait and test, and the strongest rows of sets."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from genassoc.reporting.facts import SET_COLUMNS, Facts, Group
-from genassoc.reporting.page import Axes, Cell, Html, Pictures, joined, number, paragraphs, section, table, tag
+from genassoc.reporting.page import Cell, Html, Pictures, joined, number, paragraphs, section, table, tag
 from genassoc.reporting.words import Words
+
+if TYPE_CHECKING:
+    from genassoc.plots.figure import Axes
 
 MOST_DRAWN = 60  # pairs of trait and test with pictures of their own
 _RARE = 0.01  # of a bin whose QQ plot may run in steps
@@ -72,18 +76,17 @@ def _pair(facts: Facts, group: Group, words: Words, pictures: Pictures, anchor: 
     return section(anchor, words("association.of", **named), paragraphs(inflation), manhattan, qq, level=3)
 
 
-def _manhattan(facts: Facts, group: Group) -> Axes:
+def _manhattan(facts: Facts, group: Group) -> "Axes":
     from genassoc import plots
 
     return plots.manhattan(facts.results, trait=group.trait, test=group.test)
 
 
-def _qq(facts: Facts, group: Group, by_maf: bool) -> Axes:
+def _qq(facts: Facts, group: Group, by_maf: bool) -> "Axes":
     from genassoc import plots
 
     if facts.of_sets:
-        masks = group.leads["mask"].drop_nulls() if "mask" in group.leads.columns else []
-        by = "mask" if len(masks) else None
+        by = "mask" if "mask" in group.leads.columns and group.leads["mask"].drop_nulls().len() else None
         return plots.qq(facts.results, by=by, trait=group.trait, test=group.test)  # type: ignore[arg-type]
     if not by_maf or all(found.number > 3 for found in group.bins):
         return plots.qq(facts.results, trait=group.trait, test=group.test)

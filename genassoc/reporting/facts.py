@@ -1,6 +1,6 @@
 """What a report says of results, from a few passes over their rows, a piece at a time: memory does not grow with them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -230,7 +230,7 @@ def _inflation(results: Results, names: Sequence[str], *, by_bin: bool) -> dict[
 
     medians = medians_of(partial(pieces))
     lower, higher = (medians[name].cast(pl.Float64).to_numpy() for name in ("lower", "higher"))
-    found = genomic_inflation(lower, higher) if medians.height else []
+    found: Iterable[float] = genomic_inflation(lower, higher) if medians.height else []
     keys = [(str(trait), *str(test).rsplit("\n", int(by_bin))) for trait, test in medians.select(KEYS).iter_rows()]
     return {key: float(value) for key, value in zip(keys, found, strict=True) if value == value}
 

@@ -9,11 +9,12 @@ import polars as pl
 
 from genassoc.reporting.association import p_or_number
 from genassoc.reporting.facts import DISTANCE, SIGNIFICANT, Facts, Group
-from genassoc.reporting.page import Axes, Cell, Html, Pictures, number, paragraphs, section, table, tag
+from genassoc.reporting.page import Cell, Html, Pictures, number, paragraphs, section, table, tag
 from genassoc.reporting.words import Words
 
 if TYPE_CHECKING:
     from genassoc.explanation.explained import Located
+    from genassoc.plots.figure import Axes
 
 _IN_TABLE = (
     "rsid", "variant_id", "effect_allele", "effect_allele_frequency", "n", "n_cases", "n_events", "mac", "beta", "standard_error",
@@ -60,11 +61,11 @@ class Hit:
 
     row: Mapping[str, object]
     tests: pl.DataFrame
-    region: Callable[[], Axes] | None = None
+    region: "Callable[[], Axes] | None" = None
     counts: pl.DataFrame | None = None
     arm: str | None = None
-    picture: Callable[[], Axes] | None = None
-    by_arm: Callable[[], Axes] | None = None
+    picture: "Callable[[], Axes] | None" = None
+    by_arm: "Callable[[], Axes] | None" = None
     withheld: tuple[str, ...] = ()
     absent: str = ""
     located: "Located | None" = None

@@ -5,32 +5,19 @@ import html
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from genassoc.errors import GenassocError, printable
 from genassoc.reporting.words import Words
+
+if TYPE_CHECKING:
+    from genassoc.plots.figure import Axes
 
 
 class Html(str):
     """Text that is markup already; all other text is escaped where it is put in."""
 
     __slots__ = ()
-
-
-class Figure(Protocol):
-    """A matplotlib figure, as far as a report needs one."""
-
-    def savefig(self, fname: BytesIO, *, format: str, dpi: int, metadata: dict[str, None]) -> None:
-        """Write the picture."""
-        ...
-
-
-class Axes(Protocol):
-    """Axes of matplotlib, as far as a report needs them."""
-
-    def get_figure(self, root: bool) -> Figure | None:
-        """The figure that they are of."""
-        ...
 
 
 _EMPTY = {"img", "meta", "br", "hr"}
@@ -150,7 +137,7 @@ class Pictures:
         self.n_drawn = 0
         self.hovers = True
 
-    def draw(self, drawn: Callable[[], Axes], alt: str, caption: str = "", *, hover: bool = False) -> Html:
+    def draw(self, drawn: "Callable[[], Axes]", alt: str, caption: str = "", *, hover: bool = False) -> Html:
         """A picture with words for those who cannot see it; where it cannot be drawn, why.
 
         With ``hover`` its hits say what they are under the pointer (SVG), if that fits into the picture's share of the bytes.
@@ -164,13 +151,13 @@ class Pictures:
         image = self._svg(ax, alt) if hover and self.hovers else None
         return tag("figure", image or self._png(ax, alt), tag("figcaption", caption) if caption else None)
 
-    def _svg(self, ax: Axes, alt: str) -> Html | None:
+    def _svg(self, ax: "Axes", alt: str) -> Html | None:
         from genassoc.plots import svg
 
-        text = svg(ax, prefix=f"p{self.n_drawn}-", label=printable(alt), dpi=130)  # type: ignore[arg-type]
+        text = svg(ax, prefix=f"p{self.n_drawn}-", label=printable(alt), dpi=130)
         return Html(text) if len(text) <= 1.33 * self.budget / self.n_expected else None
 
-    def _png(self, ax: Axes, alt: str) -> Html:
+    def _png(self, ax: "Axes", alt: str) -> Html:
         figure, png = ax.get_figure(root=True), b""
         assert figure is not None
         for dpi in self._dpi:

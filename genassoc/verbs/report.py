@@ -22,7 +22,7 @@ from genassoc.results import Results
 
 if TYPE_CHECKING:
     from genassoc.data.cohort.cohort import Cohort
-    from genassoc.reporting.page import Axes
+    from genassoc.plots.figure import Axes
 
 MOST_HITS = 10
 
