@@ -29,7 +29,7 @@ class _Markdown(click.HelpFormatter):
     def write_dl(self, rows: Sequence[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
         self.write("| | |\n|---|---|\n")
         for name, text in rows:
-            bars = name.replace("|", "\\|")
+            bars = name.strip().replace("|", "\\|")
             self.write(f"| `{bars}` | {_words(text)} |\n")
         self.write("\n")
 

@@ -75,6 +75,10 @@ class Lines:
         self._running = True
         self._say(label if total is None else f"{label}: {total:,.0f} {unit}")
 
+    def since(self, seconds: float) -> None:
+        """Count the time from so many seconds ago."""
+        self._begun -= seconds
+
     def advance(self, amount: float) -> None:
         """Count, and say so if a line is due."""
         self._done += amount
@@ -159,6 +163,11 @@ class Terminal:
         self._task = self._bar.add_task(label, total=total)
         self._bar.start()
 
+    def since(self, seconds: float) -> None:
+        """Count the time from so many seconds ago."""
+        if self._bar is not None and (begun := self._bar.tasks[0].start_time) is not None:
+            self._bar.tasks[0].start_time = begun - seconds
+
     def advance(self, amount: float) -> None:
         """Move the bar."""
         if self._bar is not None and self._task is not None:
@@ -188,6 +197,8 @@ class _Late:
             if not self._over:
                 self._progress.begin(*self._stretch)
                 self._begun = True
+                if isinstance(self._progress, Lines | Terminal):
+                    self._progress.since(PHASE_SECONDS)
                 if self._done:
                     self._progress.advance(self._done)
 

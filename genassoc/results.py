@@ -13,6 +13,7 @@ from genassoc.data.disclosure import Policy, policy_of
 from genassoc.data.forks import check_not_forked
 from genassoc.data.integrity import FileDigest, signature
 from genassoc.data.output import replacing, target_of
+from genassoc.data.pickled import PickledByPlace
 from genassoc.data.result_summary import P_VALUE, has_p, medians_of, summary_of
 from genassoc.data.result_table import (
     ROW_GROUP,
@@ -24,8 +25,9 @@ from genassoc.data.result_table import (
     table_suffix,
     write_table,
 )
+from genassoc.data.shown import html_facts, lines_shown
 from genassoc.data.sidecar import Record, check_table, read_record, standing, write_record
-from genassoc.data.top_rows import TopRows
+from genassoc.data.top_rows import TopRows, ratio_of
 from genassoc.errors import GenassocError, InputError, OutputError, UncheckedWarning, printable
 from genassoc.formats.sumstats import sumstats
 from genassoc.formats.sumstats import writer as sumstats_writer
@@ -37,14 +39,13 @@ if TYPE_CHECKING:
 
 NEEDED = ("chromosome", "base_pair_location", "effect_allele", "other_allele", P_VALUE, "trait", "test")
 TEXT_SUFFIXES = tuple(suffix for suffix in SUFFIXES if suffix != ".parquet")
-RATIOS = ("odds ratio", "hazard ratio", "rate ratio")  # what exp(beta) may be called in a record
 DIALECTS: dict[str, tuple[str, ...]] = {
     "parquet": (".parquet",),
     "tsv": TEXT_SUFFIXES,
 }
 
 
-class Results:
+class Results(PickledByPlace):
     """The table of an association run, on disk or in memory, with its provenance.
 
     Parameters
@@ -61,6 +62,8 @@ class Results:
     A file is checked against the digest in its record before its first rows are read, and again if it has been changed
     since: unless it is the table that was written, byte by byte, there is an InputError. A file without a digest (from an
     earlier version, or without its record) is read through once, and a warning says that it is unchecked (`UncheckedWarning`).
+
+    A pickle has the path of the file, not its rows, and is small; rows in memory, or in a temporary file that goes with the session, are in it.
 
     See Also
     --------
@@ -80,7 +83,7 @@ class Results:
         self.provenance: dict[str, Any] = dict(provenance or {})
         self.cohort = cohort
         self._source: sumstats.Source | None = None  # where the file is in another tool's dialect
-        self.folder: Any = None  # a temporary folder that must live as long as its results
+        self.folder = None  # a temporary folder that must live as long as its results
         self._digest: FileDigest | None = None  # of the file, as its record has it
         self._record: Path | None = None
         self._seen: tuple[int, ...] | None = None  # what the file looked like when it was last checked
@@ -169,6 +172,11 @@ class Results:
             return
         try:
             now = signature(self.path)
+        except FileNotFoundError as error:
+            raise InputError(
+                f"{self.path} is not there any more: these results are rows of that file, which was moved or removed since. Open it "
+                "where it is now with Results.read."
+            ) from error
         except OSError as error:
             raise InputError(f"{self.path} cannot be read: {error.strerror or error}.") from error
         if now == self._seen:
@@ -267,9 +275,7 @@ class Results:
     @property
     def ratio(self) -> str | None:
         """What exp(beta) is called: "odds ratio", "hazard ratio", "rate ratio"; None where beta itself is read, or it is not known."""
-        effect = self.provenance.get("effect")
-        ratio = effect.get("ratio") if isinstance(effect, Mapping) else None
-        return ratio if ratio in RATIOS else None
+        return ratio_of(self.provenance)
 
     def lambda_gc(self, trait: str | None = None) -> float | pl.DataFrame:
         """Genomic inflation: the median chi-squared over that of 1 degree of freedom without any association.
@@ -483,11 +489,15 @@ class Results:
                 yield from sumstats.own_text_chunks(self.path, self.scan().collect_schema())
 
     def __repr__(self) -> str:
-        where = "in memory" if self.path is None else str(self.path)
+        if self._is_gone:
+            return printable(f"Results({self.path}: the file is not there any more)")
         n_rows = self._collected(self.scan().select(pl.len())).item()
         names = self.traits
         shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-        return printable(f"Results({where}: {n_rows:,} rows; traits {shown or 'none'})")
+        return lines_shown([f"{type(self).__name__}({self._place}: {n_rows:,} rows; traits {shown or 'none'})"])
+
+    def _repr_html_(self) -> str:
+        return html_facts(repr(self), {}) + self.top(5)._repr_html_()
 
 
 class SetResults(Results):

@@ -57,9 +57,9 @@ def test_quickstart(beside_demo, genassoc, capsys):
 
 @pytest.mark.integration
 def test_gallery(beside_demo):
-    run_page("gallery.md", 9)
+    run_page("gallery.md", 12)
     shown = re.findall(r"\]\(gallery/(\w+\.png)\)", (DOCS / "gallery.md").read_text(encoding="utf-8"))
-    assert len(shown) == 8
+    assert len(shown) == 11
     assert all((beside_demo / name).exists() and (DOCS / "gallery" / name).exists() for name in shown)
 
 

@@ -186,6 +186,23 @@ def test_numbers_of_each_language():
     assert english.decimal(math.nan) == "–"
 
 
+def test_under_a_policy(tmp_path):
+    """Rows of few carriers lose their estimates, the record its paths and notes, the ledger its small counts."""
+    frame = table_of(4000).with_columns(
+        mac=pl.when(pl.col("neg_log_10_p_value") == 12.5).then(6.0).otherwise("mac"),
+    )
+    record = {**RECORD, "notes": ["sample NA12878 is like NA12879"]}
+    page, text = written(Results(frame, record), tmp_path / "r.html", hits=2, policy="snds")
+    by_p = {row["neg_log_10_p_value"][0]: row for _, row in page.tables["leads"]}
+    assert by_p["12.5"]["beta"][0] is None and by_p["12.5"]["mac"][0] is None
+    assert "<svg" not in text  # whose hits would say frequency and effect
+    assert "NA12878" not in text and "cohort.zarr" not in text
+    assert "samples" not in page.tables  # 3 lack a covariate
+    assert "pseudonymised" in page.text and "policy snds" in page.text
+    with pytest.raises(ga.GenassocError, match="ukbb"):
+        ga.report(Results(frame), tmp_path / "s.html", policy="ukbb")
+
+
 def test_refused(tmp_path):
     results = Results(table_of(10), RECORD)
     with pytest.raises(ga.GenassocError, match="lang='de'"):

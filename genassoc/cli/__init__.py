@@ -3,6 +3,7 @@
 
 def main() -> None:
     """Run the command that the arguments of the process name; Ctrl-C while commands are loaded is an end like any other."""
+    import contextlib
     import os
     import signal
 
@@ -11,10 +12,12 @@ def main() -> None:
         os.write(2, b"genassoc: error: interrupted; nothing was begun\n")
         os._exit(130)
 
-    try:
-        before = signal.signal(signal.SIGINT, begun)
-    except ValueError:  # not the main thread: no signal comes here
-        before = None
+    before = None
+    if (
+        signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    ):  # else it is ignored, as of jobs in the background
+        with contextlib.suppress(ValueError):  # not the main thread: no signal comes here
+            before = signal.signal(signal.SIGINT, begun)
     from genassoc.cli.commands import main as run
 
     if before is not None:

@@ -28,7 +28,10 @@ def plan(
     force: Force = False,
     **reading: object,
 ) -> None:
-    """Divide a run, or a conversion, into parts for a job array: `part WORK 0` ... `part WORK N-1`, then `merge WORK OUT`."""
+    """Divide a run, or a conversion, into parts for a job array.
+
+    Then `part WORK 0` to `part WORK N-1`, a job each, and `merge WORK OUT`.
+    """
     from genassoc.verbs import describe, job_arrays
     from genassoc.verbs.config import Config
     from genassoc.verbs.options import RunOptions

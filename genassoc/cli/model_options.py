@@ -10,7 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property, wraps
 from itertools import chain
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+import click
 
 from genassoc.cli.signatures import Option
 from genassoc.cli.values import case_values, covariates, names
@@ -78,6 +81,7 @@ class Choice:
         option = Option(
             flags, metavar=metavar, help=self.help + some, panel="Choices of the model",
             min=min(whole, default=None), max=max(whole, default=None),
+            complete=columns if kind == list[str] or self.name == "covariates" else None,
         )  # fmt: skip
         annotation: Any = Annotated[kind | None, option]
         return inspect.Parameter(self.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
@@ -116,6 +120,23 @@ def with_choices(function: Callable[..., None], kinds: Sequence[str]) -> Callabl
     command.__signature__ = inspect.Signature([*fixed, *made])  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in (*fixed, *made)}
     return command
+
+
+_MOST_HEADER = 1 << 20
+
+
+def columns(ctx: click.Context) -> list[str]:
+    """Names of the columns of the phenotypes that are typed already, for a shell; none where they cannot be read as text."""
+    typed = (
+        ctx.params.get("pheno") or (ctx.args[1:2] or [""])[0]
+    )  # an option that still lacks its value ends the parsing
+    try:
+        with Path(typed).open(encoding="utf-8") as file:
+            header = file.readline(_MOST_HEADER)
+    except (OSError, ValueError, TypeError):
+        return []
+    mark = next((mark for mark in "\t;," if mark in header), None)
+    return [name.strip().strip('"') for name in header.strip("\r\n#").split(mark)]
 
 
 def _as_is(value: object) -> Any:

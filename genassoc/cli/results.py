@@ -56,17 +56,9 @@ def report(
     check_policy(policy)
     cohort = None if config is None else from_config.cohort_of(config)
     path = write_report(
-        Results.read(results),
-        out,
-        lang=lang,
-        title=title,
-        cohort=cohort,
-        genes=genes,
-        hits=hits,
-        by=by,
-        policy=policy,
+        Results.read(results), out, lang=lang, title=title, cohort=cohort, genes=genes, hits=hits, by=by, policy=policy,
         tell=tell,
-    )
+    )  # fmt: skip
     say(str(path))
 
 

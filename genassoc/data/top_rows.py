@@ -2,15 +2,20 @@
 
 import html
 import math
+from collections.abc import Mapping
 
 import polars as pl
 
 P_VALUE = "neg_log_10_p_value"
+RATIOS = ("odds ratio", "hazard ratio", "rate ratio")  # what exp(beta) may be called
 _Z = 1.959963984540054  # of a normal distribution's middle 95 %
 _NAMES = ("variant_id", "set_id", "mask", "max_maf", "trait", "test", "effect_allele")
 _SEVERAL = ("trait", "test")  # shown where there are several
 _ESTIMATES = ("beta", "standard_error")
+_HEADINGS = {"effect_allele": "allele", "standard_error": "SE"}  # as they are printed
 _WIDTH = 80
+_MOST_ROWS = 40
+_MOST_NAME = 24  # characters of a name; the frame has it whole
 
 
 class TopRows(pl.DataFrame):
@@ -32,29 +37,38 @@ class TopRows(pl.DataFrame):
             more += [low.exp().alias("ratio_lower"), high.exp().alias("ratio_upper")]
         return cls(rows.with_columns(more))
 
-    def _shown(self) -> pl.DataFrame:
-        """What is printed: the names of the rows, estimates, p, and codes where there are any; as text."""
+    def _shown(self, short: bool = False) -> dict[str, list[str]]:
+        """What is printed, by heading: names of the rows, estimates, p, and codes where there are any.
+
+        ``short``: without the allele where the ids end in it, and without -log10 p beside p.
+        """
         have = set(self.columns)
-        names = [
-            name
-            for name in _NAMES
-            if name in have and (name not in _SEVERAL or self.height == 0 or self[name].n_unique() > 1)
-        ]
-        columns = {name: [_text(value) for value in self[name]] for name in names}
-        columns |= {name: [_number(value) for value in self[name]] for name in _ESTIMATES if name in have}
-        for name in ("odds_ratio", "hazard_ratio", "rate_ratio"):
-            if name in have and {"ratio_lower", "ratio_upper"} <= have:
+        columns: dict[str, list[str]] = {}
+        for name in _NAMES:
+            if name not in have or (name in _SEVERAL and self[name].n_unique() <= 1):
+                continue
+            cells = [_text(value) for value in self[name]]
+            if name == "effect_allele" and short and "variant_id" in have:
+                ids = self["variant_id"].cast(pl.String)
+                if all(one.endswith(f"_{allele}") for one, allele in zip(ids.fill_null(""), cells)):
+                    continue
+            columns[_HEADINGS.get(name, name)] = cells
+        columns |= {
+            _HEADINGS.get(name, name): [_number(value) for value in self[name]] for name in _ESTIMATES if name in have
+        }
+        for name in (ratio.replace(" ", "_") for ratio in RATIOS):
+            if {name, "ratio_lower", "ratio_upper"} <= have:
                 intervals = zip(self[name], self["ratio_lower"], self["ratio_upper"])
-                columns[f"{name} (95 %)"] = [
-                    "-" if value is None else f"{value:.3g} ({_number(low, 3)} to {_number(high, 3)})"
+                columns[f"{name.replace('_', ' ')} (95 %)"] = [
+                    "-" if value is None else f"{_number(value)} ({_number(low)}-{_number(high)})"
                     for value, low, high in intervals
                 ]
-        if P_VALUE in have:
-            columns["p_value"] = [p_text(value) for value in self[P_VALUE]]
-            columns[P_VALUE] = ["-" if value is None else f"{value:.2f}" for value in self[P_VALUE]]
+        columns["p"] = [p_text(value) for value in self[P_VALUE]]
+        if not short:
+            columns["-log10 p"] = ["-" if value is None else f"{value:.2f}" for value in self[P_VALUE]]
         if "code" in have and self["code"].null_count() < self.height:
             columns["code"] = [_text(value) for value in self["code"]]
-        return pl.DataFrame(columns)
+        return columns
 
     def _is_whole(self) -> bool:
         """Whether the columns are there by which rows are shown; a selection of a few is shown as any table."""
@@ -63,31 +77,50 @@ class TopRows(pl.DataFrame):
     def __str__(self) -> str:
         if not self._is_whole():
             return super().__str__()
-        shown = self._shown()
-        with pl.Config(
-            tbl_cols=-1, tbl_rows=max(1, min(self.height, 40)), tbl_width_chars=_WIDTH, tbl_hide_dataframe_shape=True,
-            tbl_hide_column_data_types=True, fmt_str_lengths=60, tbl_formatting="ASCII_BORDERS_ONLY_CONDENSED",
-        ):  # fmt: skip
-            table = str(shown)
-        return f"{table}\n{self._more()}"
+        lines = _aligned(self._shown())
+        if max(map(len, lines)) > _WIDTH:
+            lines = _aligned(self._shown(short=True))
+        shown = lines[: _MOST_ROWS + 1]
+        more = [f"... and {len(lines) - len(shown):,} more rows"] if len(lines) > len(shown) else []
+        return "\n".join([*shown, *more, self._more()])
 
     def __repr__(self) -> str:
         return str(self)
 
     def _more(self) -> str:
         n = self.height
-        return f"{n:,} row{'' if n == 1 else 's'}; {len(self.columns)} columns, of which these are shown"
+        return f"{n:,} row{'' if n == 1 else 's'} of {len(self.columns)} columns, whose names are in .columns"
 
     def _repr_html_(self, **_: object) -> str:
         if not self._is_whole():
             return super()._repr_html_()
         shown = self._shown()
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in shown.columns)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>"
-            for row in shown.head(100).iter_rows()
-        )
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in shown)
+        rows = list(zip(*shown.values()))[:100]
+        body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><p>{html.escape(self._more())}</p>"
+
+
+def ratio_of(record: Mapping[str, object]) -> str | None:
+    """What a record of provenance calls exp(beta); None where it has no such word."""
+    effect = record.get("effect")
+    ratio = effect.get("ratio") if isinstance(effect, Mapping) else None
+    return ratio if ratio in RATIOS else None
+
+
+def _aligned(columns: dict[str, list[str]]) -> list[str]:
+    """Columns of text, a heading first: names to the left, numbers to the right."""
+    names = {*_NAMES, *_HEADINGS.values(), "code"} - {"SE"}
+    cut = {
+        name: [cell if len(cell) <= _MOST_NAME else f"{cell[: _MOST_NAME - 1]}…" for cell in cells] if name in names else cells
+        for name, cells in columns.items()
+    }  # fmt: skip
+    widths = {name: max(len(name), *map(len, cells), 0) for name, cells in cut.items()}
+    lines = [list(cut), *map(list, zip(*cut.values()))]
+    return [
+        "  ".join(f"{cell:{'<' if name in names else '>'}{widths[name]}}" for name, cell in zip(cut, line)).rstrip()
+        for line in lines
+    ]
 
 
 def p_text(neg_log_10: float | None) -> str:
@@ -103,8 +136,8 @@ def p_text(neg_log_10: float | None) -> str:
     return f"{mantissa:.2f}e-{exponent:02d}"
 
 
-def _number(value: float | None, digits: int = 4) -> str:
-    return "-" if value is None else f"{value:.{digits}g}"
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"
 
 
 def _text(value: object) -> str:

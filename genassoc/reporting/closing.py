@@ -48,7 +48,7 @@ def audit(facts: Facts, words: Words) -> Html:
     return section("audit", words("audit.title"), *parts)
 
 
-def provenance(facts: Facts, words: Words, withheld: Sequence[str]) -> Html:
+def provenance(facts: Facts, words: Words, withheld: Sequence[str], policy: tuple[str, int] | None) -> Html:
     """Inputs with their hashes, versions, the run, the digests of the file; and what a policy withheld."""
     record = facts.record
     parts: list[object] = [paragraphs(words("provenance.says" if record else "no_record"))]
@@ -69,7 +69,7 @@ def provenance(facts: Facts, words: Words, withheld: Sequence[str]) -> Html:
         ("seed", of.part(record, "audit").get("seed")),
         ("structure_seed", of.part(record, "structure").get("seed")),
     ]
-    if not withheld:
+    if policy is None:
         facts_of_run.append(("command", " ".join(map(str, of.items(record, "command"))) or None))
     parts.append(_pairs("run", "run", facts_of_run, words("provenance.run"), words))
     parts.append(_pairs("result", "result", [*marks.items()], words("provenance.result"), words))
@@ -78,8 +78,9 @@ def provenance(facts: Facts, words: Words, withheld: Sequence[str]) -> Html:
         rows = [[Cell(name), Cell(str(version), str(version))] for name, version in versions.items()]
         columns = [("package", words("col.package")), ("version", words("col.version"))]
         parts.append(table("versions", columns, rows, caption=words("provenance.versions"), keys=[*versions]))
-    if withheld:
-        parts += [tag("h3", words("provenance.withheld")), bullets(withheld), paragraphs(words("provenance.policy"))]
+    if policy is not None:
+        parts.append(paragraphs(words("provenance.policy", policy=policy[0], least=policy[1])))
+        parts += [tag("h3", words("provenance.withheld")), bullets(withheld)]
     return section("provenance", words("provenance.title"), *parts)
 
 

@@ -75,6 +75,8 @@ class Choices:
     hits : sequence of Hit
     withheld : sequence of str
         The policy's rule and what it withheld, a line each; empty without a policy.
+    policy : tuple of str and int, or None
+        Its name, and the least count that it lets out.
     tell : callable
         Told which picture is drawn.
     """
@@ -84,6 +86,7 @@ class Choices:
     scale: Scale = field(default_factory=Scale)
     hits: Sequence[Hit] = ()
     withheld: Sequence[str] = ()
+    policy: tuple[str, int] | None = None
     tell: Callable[[str], None] = lambda _: None
 
 
@@ -106,8 +109,7 @@ def page(facts: Facts, choices: Choices) -> Html:
     n_pictures = 2 * len(association.drawn(facts)) + sum(
         (hit.region is not None) + (hit.picture is not None) for hit in hits
     )
-    pictures = Pictures(n_pictures)
-    pictures.hovers = not choices.withheld
+    pictures = Pictures(n_pictures, hover=choices.policy is None)
     title = choices.title or _title(facts, words)
     sections = [
         asked.asked(facts, words),
@@ -118,7 +120,7 @@ def page(facts: Facts, choices: Choices) -> Html:
         association.genes(facts, words) if facts.of_sets else loci.loci(facts, words, choices.scale, hits, pictures),
         closing.audit(facts, words),
         closing.methods(facts, words),
-        closing.provenance(facts, words, choices.withheld),
+        closing.provenance(facts, words, choices.withheld, choices.policy),
         asked.notes(facts, words, withheld=bool(choices.withheld)),
     ]
     cautions = closing.cautions(facts, words, hits, pictures)  # which knows by now what could not be drawn

@@ -1,13 +1,11 @@
 """What a report says of results, from a few passes over their rows, a piece at a time: memory does not grow with them."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 
 import polars as pl
 
-from genassoc.data.disclosed_tables import WITHHELD, masked, record_that_leaves
-from genassoc.data.disclosure import Policy, Withheld
 from genassoc.data.result_summary import P_VALUE, has_p, medians_of
 from genassoc.plots.groups import MAF_BINS
 from genassoc.plots.panel import lead_variants
@@ -28,7 +26,7 @@ _MEANS = ("missing_rate", "info", "r2")
 LEAD_COLUMNS = (
     "chromosome", "base_pair_location", "effect_allele", "other_allele", "variant_id", "rsid", _FREQUENCY, "n", "mac", "beta",
     "standard_error", "ci_lower", "ci_upper", P_VALUE, "trait", "test", "method", "code", "n_cases", "n_controls", "n_events",
-    "effect_allele_frequency_cases", "effect_allele_frequency_controls", "missing_rate",
+    "effect_allele_frequency_cases", "effect_allele_frequency_controls",
 )  # fmt: skip
 SET_COLUMNS = (
     "set_id", "chromosome", "start", "end", "mask", "max_maf", "trait", "test", "n_variants", "mac", "n_carriers",
@@ -269,25 +267,6 @@ def _strongest(strong: pl.DataFrame) -> tuple[pl.DataFrame, int, float]:
     """The strongest rows of sets; whether they are significant is said row by row."""
     best = strong.with_row_index("_row").sort([P_VALUE, "_row"], descending=[True, False]).head(_MOST_LEADS)
     return best.drop("_row"), 0, 1.0
-
-
-def facts_that_leave(facts: Facts, policy: Policy) -> tuple[Facts, Withheld]:
-    """The same under a policy: rows of few people without counts and estimates, a record without notes, paths and small ledgers."""
-    groups, said = [], []
-    for group in facts.groups:
-        leads = masked(group.leads, policy)
-        n = leads.height - leads[WITHHELD].null_count()
-        said += (
-            [f"{group.trait}, test {group.test}: counts and estimates of {n} of {leads.height} rows shown"] if n else []
-        )
-        groups.append(replace(group, leads=leads.drop(WITHHELD)))
-    record = record_that_leaves(facts.record, Withheld(policy, tuple(said)))
-    listed = _strings(record["disclosure"])
-    return replace(facts, groups=tuple(groups), record=record), Withheld(policy, listed)
-
-
-def _strings(disclosure: object) -> tuple[str, ...]:
-    return tuple(disclosure["withheld"]) if isinstance(disclosure, Mapping) else ()
 
 
 def at_variant(facts: Facts, trait: str, row: Mapping[str, object]) -> pl.DataFrame:

@@ -13,7 +13,6 @@ from genassoc.reporting.page import Cell, Html, Pictures, number, paragraphs, se
 from genassoc.reporting.words import Words
 
 if TYPE_CHECKING:
-    from genassoc.explanation.explained import Located
     from genassoc.plots.figure import Axes
 
 _IN_TABLE = (
@@ -55,8 +54,6 @@ class Hit:
         What a policy withheld of it, and why.
     absent : str
         Why there are no counts; empty where there are.
-    located : Located or None
-        Its samples, of which counts and pictures are made.
     """
 
     row: Mapping[str, object]
@@ -68,7 +65,6 @@ class Hit:
     by_arm: "Callable[[], Axes] | None" = None
     withheld: tuple[str, ...] = ()
     absent: str = ""
-    located: "Located | None" = None
 
     @property
     def name(self) -> str:
@@ -171,7 +167,7 @@ def _hit(hit: Hit, words: Words, scale: Scale, pictures: Pictures, anchor: str) 
         parts.append(pictures.draw(hit.by_arm, alt, words("hit.by_arm_says")))
     if hit.counts is not None:
         parts.append(_counts(hit, words, f"{trait}|{variant}"))
-    parts += [tag("p", line, class_="withheld") for line in hit.withheld]
+    parts += [tag("p", words("hit.withheld", rule=line), class_="withheld") for line in hit.withheld]
     if hit.absent:
         parts.append(paragraphs(words("hit.absent", why=hit.absent)))
     return section(anchor, words("hit.title", **named), *parts, level=3)

@@ -122,20 +122,20 @@ class Pictures:
     ----------
     n_expected : int
         How many there may be: each has its share of the bytes.
+    hover : bool
+        Whether hits may say what they are: their effect and frequency among it, which a policy may hold back.
     failures : list of str
         Which could not be drawn, and why.
-    hovers : bool
-        Whether hits may say what they are: not under a policy, as their words have frequencies.
     """
 
     budget = 3_000_000  # of 5 MB that a report may have, a third more as base64
     _dpi = (140, 110, 90, 70, 55)
 
-    def __init__(self, n_expected: int) -> None:
+    def __init__(self, n_expected: int, *, hover: bool = True) -> None:
         self.n_expected = max(1, n_expected)
+        self._hover = hover
         self.failures: list[str] = []
         self.n_drawn = 0
-        self.hovers = True
 
     def draw(self, drawn: "Callable[[], Axes]", alt: str, caption: str = "", *, hover: bool = False) -> Html:
         """A picture with words for those who cannot see it; where it cannot be drawn, why.
@@ -148,7 +148,7 @@ class Pictures:
             self.failures.append(f"{alt}: {error}")
             return tag("p", f"{alt}: {error}", class_="absent")
         self.n_drawn += 1
-        image = self._svg(ax, alt) if hover and self.hovers else None
+        image = self._svg(ax, alt) if hover and self._hover else None
         return tag("figure", image or self._png(ax, alt), tag("figcaption", caption) if caption else None)
 
     def _svg(self, ax: "Axes", alt: str) -> Html | None:

@@ -20,6 +20,7 @@ from genassoc.progress import Progress
 from genassoc.results import Results
 from genassoc.simulate import SimulatedCohort, simulate_cohort
 from genassoc.verbs import association, stores
+from genassoc.verbs.report import report
 
 LOCUS = 1_000_000  # base pairs to either side of a planted variant that count as its locus
 GENOME_WIDE = 7.30103  # -log10 of 5e-8
@@ -33,6 +34,7 @@ _NAMES = (
     "ldl.parquet",
     "ldl_change.parquet",
     "muscle_pain.parquet",
+    "ldl.html",
 )
 
 
@@ -125,8 +127,10 @@ def demo(
         if trait in on_trial:
             for line in _by_arm(everybody, on_trial[trait], results[trait]):
                 say(line)
+    page = report(results["ldl"], folder / "ldl.html", hits=2)
     say(f"\nEverything is in {folder}: the VCF and the phenotypes, the store, results with provenance, plots")
     say("  " + "  ".join(path.name for path in plots))
+    say(f"and a report on ldl, for a browser or a printer: {page}")
     return Demo(folder, Path(store.path), results, compared, tuple(plots))
 
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from genassoc.data.disclosed_tables import WITHHELD, masked
-from genassoc.data.disclosure import Policy, policy_of
+from genassoc.data.disclosed_tables import WITHHELD, masked, record_that_leaves
+from genassoc.data.disclosure import Policy, Withheld, policy_of
 from genassoc.data.forks import check_not_forked
 from genassoc.data.output import check_outputs, check_writable
-from genassoc.errors import GenassocError, WithheldError
+from genassoc.errors import GenassocError
 from genassoc.reporting.document import Choices, write_page
-from genassoc.reporting.facts import DISTANCE, Facts, Group, at_variant, facts_of, facts_that_leave
+from genassoc.reporting.facts import DISTANCE, Facts, Group, at_variant, facts_of
 from genassoc.reporting.loci import Hit, Scale
 from genassoc.reporting.record import choices
 from genassoc.reporting.words import Words
@@ -37,7 +37,7 @@ def report(
     genes: "str | Path | pl.DataFrame | None" = None,
     hits: int = MOST_HITS,
     by: str | None = None,
-    policy: Policy | str | None = None,
+    policy: "Policy | str | None" = None,
     tell: Callable[[str], None] | None = None,
 ) -> Path:
     """Write one HTML file on a run: what was asked, of whom, what was found, and what stands behind each number.
@@ -62,9 +62,9 @@ def report(
         How many lead variants are shown in full, the strongest first; 0 opens no cohort.
     by : str, optional
         A column of the phenotypes, such as the arm of a trial: outcomes by its values too. The model's own interaction where it has one.
-    policy : Policy or "snds", "casd", "ukb", "finngen", optional
-        Write it as it may leave: no counts, estimates and pictures of few people, no notes (which may name samples), no paths; what was
-        withheld is listed.
+    policy : Policy or str, optional
+        "snds", "casd", "ukb" or "finngen": counts of few people, what they could be worked out from, paths and notes are withheld, and the
+        page lists what was.
     tell : callable, optional
         Told what is under way.
 
@@ -76,7 +76,7 @@ def report(
     Raises
     ------
     GenassocError
-        There is no such language; ``hits`` is no count.
+        There is no such language or policy; ``hits`` is no count.
     OutputError
         The file cannot be written.
     """
@@ -92,43 +92,51 @@ def report(
         raise GenassocError(f"{path}: a report is an HTML file; give it a name that ends in .html.")
     check_outputs([path], [] if results.path is None else [results.path])
     check_writable(path)
+    rule = _policy(policy)
     tell = tell or (lambda _: None)
     tell("reading the results")
     facts = facts_of(results)
-    given, chosen = _Given(cohort, genes, by, tell), policy_of(policy)
-    scale = _scale(facts)
-    shown = [] if facts.of_sets or not hits else _hits(facts, hits, given)
-    withheld: list[str] = []
-    if chosen is not None:
-        facts, listed = facts_that_leave(facts, chosen)
-        shown = [_hit_that_leaves(hit, chosen) for hit in shown]
-        withheld = (
-            listed + [f"{hit.name}, {hit.row['trait']}: {line}" for hit in shown for line in hit.withheld]
-        ).lines()
-    write_page(facts, path, Choices(words=words, title=title, scale=scale, hits=shown, withheld=withheld, tell=tell))
+    shown = [] if facts.of_sets or not hits else _hits(facts, hits, _Given(cohort, genes, by, tell, rule))
+    told = Choices(words=words, title=title, scale=_scale(facts), hits=shown, tell=tell)
+    if rule is not None:
+        facts, withheld = leaving(facts, rule)
+        told = replace(told, withheld=withheld.lines(), policy=(rule.name, rule.least))
+    write_page(facts, path, told)
     return path
 
 
-def _hit_that_leaves(hit: Hit, policy: Policy) -> Hit:
-    """A lead without counts, estimates and pictures of few people."""
-    from genassoc.explanation.disclosed import counts_that_leave, picture_that_leaves, row_that_leaves
-    from genassoc.explanation.pictures import effect_by_arm, effect_by_genotype
-
-    row = row_that_leaves(hit.row, policy)
-    said = [] if row.pop(WITHHELD) is None else ["counts, frequencies and estimates"]
-    hit = replace(hit, row=row, tests=masked(hit.tests, policy).drop(WITHHELD))
-    if hit.located is None or hit.counts is None:
-        return replace(hit, absent=hit.absent and "the samples are not at hand", withheld=tuple(said))
-    counts, _, of_counts = counts_that_leave(hit.located, hit.counts, policy)
+def _policy(policy: "Policy | str | None") -> Policy | None:
     try:
-        drawn = picture_that_leaves(hit.located, policy)
-    except WithheldError:
-        return replace(
-            hit, counts=counts, picture=None, by_arm=None, withheld=(*said, *of_counts, "the pictures by genotype")
-        )
-    by_arm = None if hit.by_arm is None else partial(effect_by_arm, drawn)
-    return replace(
-        hit, counts=counts, picture=partial(effect_by_genotype, drawn), by_arm=by_arm, withheld=(*said, *of_counts)
+        return policy_of(policy)
+    except ValueError as error:
+        raise GenassocError(f"policy: {error}.") from error
+
+
+def leaving(facts: Facts, policy: Policy) -> tuple[Facts, Withheld]:
+    """The facts as they may leave, and what was withheld of them."""
+    groups, n_gone = [], 0
+    for group in facts.groups:
+        leads = _rows_leaving(facts, group.leads, policy)
+        n_gone += int(leads[WITHHELD].is_not_null().sum())
+        groups.append(replace(group, leads=leads.drop(WITHHELD)))
+    entries = (f"{n_gone} rows of lead variants or sets: counts, frequencies and estimates",) if n_gone else ()
+    record = record_that_leaves(facts.record, Withheld(policy, entries))
+    told = record.get("disclosure")
+    listed = told.get("withheld") if isinstance(told, Mapping) else None
+    return replace(facts, groups=tuple(groups), record=record), Withheld(policy, tuple(map(str, listed or entries)))
+
+
+def _rows_leaving(facts: Facts, rows: pl.DataFrame, policy: Policy) -> pl.DataFrame:
+    """Rows masked; those of sets beside all rows of the same sets, from whose differences counts could be worked out."""
+    if not facts.of_sets or not rows.height:
+        return masked(rows, policy)
+    every = facts.results.scan().filter(pl.col("set_id").is_in(rows["set_id"].unique().to_list())).collect()
+    left = masked(every, policy).filter(pl.col("left_out").is_null())
+    keys = ["set_id", "mask", "max_maf", "trait", "test"]
+    return (
+        rows.select(keys)
+        .join(left, on=keys, how="left", nulls_equal=True, maintain_order="left")
+        .select(*rows.columns, WITHHELD)
     )
 
 
@@ -150,6 +158,7 @@ class _Given(NamedTuple):
     genes: "str | Path | pl.DataFrame | None"
     by: str | None
     tell: Callable[[str], None]
+    policy: Policy | None = None
 
 
 def _hits(facts: Facts, most: int, given: _Given) -> list[Hit]:
@@ -163,7 +172,10 @@ def _hits(facts: Facts, most: int, given: _Given) -> list[Hit]:
     for group, row in chosen:
         given.tell(f"{row.get('rsid') or row.get('variant_id')}, {group.trait}")
         region = partial(_region, facts, row, given)
-        hit = Hit(row, at_variant(facts, group.trait, row), region=region, absent=why)
+        tests = at_variant(facts, group.trait, row)
+        if given.policy is not None:
+            tests = masked(tests, given.policy).drop(WITHHELD)
+        hit = Hit(row, tests, region=region, absent=why)
         made.append(hit if cohort is None else _with_samples(facts, hit, given))
     return made
 
@@ -220,7 +232,7 @@ def _opened(facts: Facts, given: _Given) -> "tuple[Cohort | None, str]":
     try:
         return cohort_of(facts.results, given.cohort, given.tell), ""
     except GenassocError as error:
-        return None, str(error)
+        return None, str(error) if given.policy is None else type(error).__name__  # whose words name files and samples
 
 
 def _with_samples(facts: Facts, hit: Hit, given: _Given) -> Hit:
@@ -236,10 +248,24 @@ def _with_samples(facts: Facts, hit: Hit, given: _Given) -> Hit:
         )  # fmt: skip
         counts = count_table(found.data, found.groups, found.by if found.arms is not None else None, found.arms)
     except GenassocError as error:
-        return replace(hit, absent=str(error))
-    by_arm = None if found.arms is None else partial(effect_by_arm, found)
-    drawn = partial(effect_by_genotype, found)
-    return replace(hit, counts=counts, arm=found.by, picture=drawn, by_arm=by_arm, located=found)
+        return replace(hit, absent=str(error) if given.policy is None else type(error).__name__)
+    if given.policy is not None and _few(counts, found.by, given.policy):
+        return replace(hit, withheld=(given.policy.rule,))
+    by_arm = None if found.arms is None else partial(effect_by_arm, found, policy=given.policy)
+    return replace(
+        hit, counts=counts, arm=found.by, picture=partial(effect_by_genotype, found, policy=given.policy), by_arm=by_arm
+    )
+
+
+_COUNTS = ("n", "n_cases", "n_controls", "n_events")
+
+
+def _few(counts: pl.DataFrame, arm: str | None, policy: Policy) -> bool:
+    """Whether any count of the table by genotype, or of samples with and without an event, is one that may not leave."""
+    found = [int(n) for name in _COUNTS if name in counts.columns and name != arm for n in counts[name].drop_nulls()]
+    if "n_events" in counts.columns and "n" in counts.columns:
+        found += [int(n) for n in (counts["n"] - counts["n_events"]).drop_nulls()]
+    return not all(policy.allows(n) for n in found)
 
 
 def interaction_of(facts: Facts) -> str | None:

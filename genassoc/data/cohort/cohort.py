@@ -46,6 +46,7 @@ from genassoc.data.phenotypes.design import Design, Kind, build_design
 from genassoc.data.phenotypes.kinship import Kinship
 from genassoc.data.phenotypes.offsets import Offsets
 from genassoc.data.phenotypes.phenotypes import Phenotypes
+from genassoc.data.shown import html_facts, lines_shown
 from genassoc.data.store.notes import store_notes
 from genassoc.errors import PhenotypeError, SampleMismatchError
 from genassoc.shapes import Array, BoolArray, Int64Array
@@ -594,4 +595,7 @@ class Cohort:
         return lines
 
     def __repr__(self) -> str:
-        return f"Cohort({self.n_samples:,} samples, {self.n_variants:,} variants; {'; '.join(self.summary_lines())})"
+        return lines_shown([f"Cohort({self.n_samples:,} samples, {self.n_variants:,} variants)", *self.summary_lines()])
+
+    def _repr_html_(self) -> str:
+        return html_facts(f"Cohort of {self.n_samples:,} samples", {}, self.summary_lines(), self.sample_ledger)

@@ -16,13 +16,14 @@ import polars as pl
 from genassoc.data import schema, strangers
 from genassoc.data.block import DosageRows, GenotypeBlock
 from genassoc.data.forks import check_not_forked
+from genassoc.data.shown import html_facts
 from genassoc.data.store.dosage_reader import DosageReader, check_chunk, runs_of_chunks
 from genassoc.data.store.folder import WORK_PREFIX, work_folder
 from genassoc.data.store.location import LocalLocation, RemoteLocation, url_of
 from genassoc.data.store.pieces import ROOT, Pieces
 from genassoc.data.store.stored_array import StoredArray
 from genassoc.data.store.text_chunks import TextChunks
-from genassoc.errors import StoreError
+from genassoc.errors import StoreError, printable
 from genassoc.shapes import Array, Int32Array, Int64Array, UInt8Array, UInt16Array, packed_bytes
 
 _CACHED_METADATA_CHUNKS = 4
@@ -158,7 +159,15 @@ class GenotypeStore:
         return (GenotypeStore, (self.path.absolute() if isinstance(self.path, Path) else self.path,))
 
     def __repr__(self) -> str:
-        return f"GenotypeStore({str(self.path)!r}: {self.n_variants} variants x {self.n_samples} samples)"
+        return printable(
+            f"GenotypeStore({str(self.path)!r}: {self.n_variants:,} variants x {self.n_samples:,} samples)"
+        )
+
+    def _repr_html_(self) -> str:
+        kept = "calls and dosages" if self.has_dosages else "calls"
+        return html_facts(
+            "GenotypeStore", {"path": self.path, "variants": self.n_variants, "samples": self.n_samples, "holds": kept}
+        )
 
     def _check_version(self) -> None:
         version = self.attributes.get("format_version")

@@ -158,6 +158,7 @@ TEXTS = {
     "hit.picture_says": "Unadjusted: samples as they are, without the covariates of the model.",
     "hit.by_arm": "{trait} by genotype of {variant} and {arm}",
     "hit.by_arm_says": "A line for each arm: lines that run side by side say that the effect does not differ. Unadjusted; what is tested is in the table above.",
+    "hit.withheld": "The outcome by genotype is not shown: {rule}",
     "hit.absent": "Effects by genotype are not shown: {why}",
     "count.genotype": "genotype", "count.copies": "copies", "count.n": "samples", "count.mean": "mean", "count.mean_lower": "95 % from",
     "count.mean_upper": "to", "count.sd": "SD", "count.median": "median", "count.n_cases": "cases", "count.n_controls": "controls",
@@ -194,7 +195,7 @@ TEXTS = {
     "run.finished": "finished", "run.wall_seconds": "seconds", "run.peak_memory_bytes": "peak memory, bytes", "run.platform": "system",
     "run.cpu": "processor", "run.cpus": "processors", "run.seed": "seed of the audit", "run.structure_seed": "seed of the look at relatives",
     "result.table_sha256": "SHA-256 of the table", "result.table_bytes": "bytes", "result.record_sha256": "SHA-256 of the record",
-    "provenance.policy": "Written under a policy of disclosure. The data are pseudonymised: genotypes tell whose they are to whoever has them from elsewhere.",
+    "provenance.policy": "Written under the disclosure policy {policy}: counts under {least} are not shown. The data are pseudonymised, not anonymous.",
     "provenance.withheld": "Withheld",
     # methods
     "methods.title": "Methods, for a paper",

@@ -160,6 +160,7 @@ TEXTS = {
     "hit.picture_says": "Sans ajustement : les échantillons tels quels, sans les covariables du modèle.",
     "hit.by_arm": "{trait} selon le génotype de {variant} et {arm}",
     "hit.by_arm_says": "Une ligne par bras : des lignes parallèles disent que l’effet ne diffère pas. Sans ajustement ; ce qui est testé est dans la table ci-dessus.",
+    "hit.withheld": "L’issue par génotype n’est pas montrée : {rule}",
     "hit.absent": "Les effets par génotype ne sont pas montrés : {why}",
     "count.genotype": "génotype", "count.copies": "copies", "count.n": "échantillons", "count.mean": "moyenne", "count.mean_lower": "95 % de",
     "count.mean_upper": "à", "count.sd": "écart type", "count.median": "médiane", "count.n_cases": "cas", "count.n_controls": "témoins",
@@ -196,7 +197,7 @@ TEXTS = {
     "run.finished": "fin", "run.wall_seconds": "secondes", "run.peak_memory_bytes": "mémoire maximale, octets", "run.platform": "système",
     "run.cpu": "processeur", "run.cpus": "processeurs", "run.seed": "graine du contrôle", "run.structure_seed": "graine de l’examen des apparentés",
     "result.table_sha256": "SHA-256 de la table", "result.table_bytes": "octets", "result.record_sha256": "SHA-256 de l’enregistrement",
-    "provenance.policy": "Écrit sous une politique de divulgation. Les données sont pseudonymisées : un génotype désigne une personne à qui le connaît d’ailleurs.",
+    "provenance.policy": "Écrit sous la règle de confidentialité {policy} : les effectifs inférieurs à {least} ne sont pas montrés. Les données sont pseudonymisées, non anonymes.",
     "provenance.withheld": "Ce qui est retenu",
     # methods
     "methods.title": "Méthodes, pour un article",
