@@ -19,6 +19,7 @@ from genassoc.engine.passes import run_passes
 from genassoc.engine.plan import Plan
 from genassoc.errors import InputError
 from genassoc.progress import Progress, Silent
+from genassoc.shapes import BoolArray
 from genassoc.verbs.arguments import check_cohort, check_executor
 from genassoc.verbs.blocks import over_blocks
 from genassoc.verbs.run_record import (
@@ -94,10 +95,11 @@ class CaseQuality:
             f"{many:,} of {known.height:,} variants the rates differ with p below 1e-{_DIFFERS:g} (Fisher)"
         ]
         told += [f"{many:,} variants: leave them out, or call cases and controls together"] if many else []
-        if "info_cases" in v.columns and v["info_cases"].is_not_null().any():
-            told.append(
-                f"INFO is {v['info_cases'].mean():.3f} in cases and {v['info_controls'].mean():.3f} in controls, on average"
+        if "info_cases" in v.columns and known_info(v).any():
+            cases, controls = (
+                float(v[f"info_{status}"].to_numpy()[known_info(v)].mean()) for status in ("cases", "controls")
             )
+            told.append(f"INFO is {cases:.3f} in cases and {controls:.3f} in controls, on average")
         for row in self.samples.iter_rows(named=True):
             told.append(
                 f"{row['measure']} of a sample: median {row['median_cases']:.4g} in {row['n_cases']:,} cases, {row['median_controls']:.4g} in "
@@ -108,6 +110,12 @@ class CaseQuality:
                 "depth: a store keeps none of its calls; name a column of the phenotypes with each sample's mean depth (depth=, --depth)"
             )
         return told
+
+
+def known_info(variants: pl.DataFrame) -> BoolArray:
+    """Which variants have an INFO in cases and in controls."""
+    both: BoolArray = variants.select(pl.col("info_cases").is_finite() & pl.col("info_controls").is_finite()).to_series().fill_null(False).to_numpy()  # fmt: skip
+    return both
 
 
 def _share(variants: pl.DataFrame, name: str) -> str:
