@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from genassoc.errors import StructureWarning as StructureWarning
     from genassoc.errors import UncheckedWarning as UncheckedWarning
     from genassoc.errors import UnreadDosagesWarning as UnreadDosagesWarning
+    from genassoc.errors import WithheldError as WithheldError
     from genassoc.explanation.audit import AuditWarning as AuditWarning
     from genassoc.explanation.explain import explain as explain
     from genassoc.formats.sake.patients import read_sake_patients as read_sake_patients
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     from genassoc.verbs.predictions import WholeGenomePredictions as WholeGenomePredictions
     from genassoc.verbs.predictors import associate_predictors as associate_predictors
     from genassoc.verbs.pruning import ld_prune as ld_prune
+    from genassoc.verbs.quality import case_quality as case_quality
     from genassoc.verbs.quality import sample_qc as sample_qc
     from genassoc.verbs.quality import variant_qc as variant_qc
     from genassoc.verbs.report import report as report
@@ -110,6 +112,7 @@ _NAMES = {
     "Logistic": "genassoc.models.logistic.model",
     "Ordinal": "genassoc.models.ordinal.model",
     "OutputError": "genassoc.errors",
+    "WithheldError": "genassoc.errors",
     "PhenotypeError": "genassoc.errors",
     "PlanError": "genassoc.errors",
     "LinearMixed": "genassoc.models.mixed.model",
@@ -152,6 +155,7 @@ _NAMES = {
     "sets_from_vep": "genassoc.verbs.sets",
     "report": "genassoc.verbs.report",
     "run": "genassoc.verbs.runs",
+    "case_quality": "genassoc.verbs.quality",
     "sample_qc": "genassoc.verbs.quality",
     "SimulatedTrait": "genassoc.simulate",
     "simulate_cohort": "genassoc.simulate",

@@ -64,6 +64,10 @@ class OutputError(GenassocError):
     """A result cannot be written where it was asked to be."""
 
 
+class WithheldError(GenassocError):
+    """A picture or a number shows fewer people than a policy lets leave (says which)."""
+
+
 class PlanError(GenassocError):
     """A plan, a part or a work folder does not fit what was asked of it."""
 

@@ -173,7 +173,7 @@ def test_leave_one_out_is_the_test_of_the_rest(genes):
 
 def test_small_counts_are_not_shown(genes):
     whole = ga.explain(genes[4]["disease"], "GENE0001", mask="pLoF_missense", max_maf=0.05).variants
-    masked = ga.explain(genes[4]["disease"], "GENE0001", mask="pLoF_missense", max_maf=0.05, least_shown=5).variants
+    masked = ga.explain(genes[4]["disease"], "GENE0001", mask="pLoF_missense", max_maf=0.05, policy="ukb").variants
     few = ((whole["n_carriers_cases"].is_between(1, 4)) | (whole["n_carriers_controls"].is_between(1, 4))).to_numpy()
     assert few.any()
     for name in ("n_carriers", "n_carriers_cases", "n_carriers_controls", "mac", "maf", "weight"):

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Annotated
 
+import click
+
 from genassoc.cli.signatures import Option
 from genassoc.cli.speech import progress as progress
 from genassoc.cli.speech import say as say
@@ -51,6 +53,13 @@ NoRelatedness = Annotated[
         panel=_RUNNING,
     ),
 ]
+Policy = Annotated[
+    str | None,
+    Option(
+        metavar="snds|casd|ukb|finngen",
+        help="What may leave: no count of people under 11 (snds; casd: nor by a difference) or 5 (ukb, finngen).",
+    ),
+]
 Json = Annotated[bool, Option("--json", help="Print JSON for programs.")]
 IdRule = Annotated[
     str | None,
@@ -59,6 +68,22 @@ IdRule = Annotated[
         help="How sample ids are changed before they are compared: exact, trim, casefold, nfc, strip_zeros, iid, fid_iid, ...",
     ),
 ]
+
+
+def check_policy(name: str | None) -> None:
+    """Refuse the name of a policy that is none, as a wrong option.
+
+    Raises
+    ------
+    click.BadParameter
+        Names those there are.
+    """
+    from genassoc.data.disclosure import policy_of
+
+    try:
+        policy_of(name)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--policy") from error
 
 
 def executor(threads: int | None) -> "ThreadsExecutor":

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import click
 
-from genassoc.cli.options import Threads, executor
+from genassoc.cli.options import Policy, Threads, check_policy, executor
 from genassoc.cli.signatures import Argument, Option, command
 from genassoc.cli.speech import progress, say, tell
 
@@ -59,9 +59,7 @@ def report(
     genes: Annotated[Path | None, Option(help="GTF or GFF3: genes under the pictures of regions.")] = None,
     hits: Annotated[int, Option(min=0, help="Lead variants shown in full; 0 opens no file but the results.")] = 10,
     by: Annotated[str | None, Option(help="Column of arms: outcomes by genotype and its values.")] = None,
-    policy: Annotated[
-        str | None, Option(help="snds | casd | ukb | finngen: withhold counts of few people, paths and notes.")
-    ] = None,
+    policy: Policy = None,
     config: Annotated[
         Path | None, Option(help="The gwas.toml of the run, where the provenance cannot make the cohort again.")
     ] = None,
@@ -71,6 +69,7 @@ def report(
     from genassoc.verbs import from_config
     from genassoc.verbs.report import report as write_report
 
+    check_policy(policy)
     cohort = None if config is None else from_config.cohort_of(config)
     path = write_report(
         Results.read(results), out, lang=lang, title=title, cohort=cohort, genes=genes, hits=hits, by=by, policy=policy,
@@ -93,7 +92,7 @@ def explain(
     ] = None,
     mask: Annotated[str | None, Option(help="By default that of the smallest p.", panel=_GENE)] = None,
     max_maf: Annotated[float | None, Option(help="The bin, likewise.", panel=_GENE)] = None,
-    least_shown: Annotated[int, Option(min=1, help="Smaller counts of carriers are not shown.", panel=_GENE)] = 1,
+    policy: Policy = None,
     sets: Annotated[Path | None, Option(help="The sets of the run.", panel=_GENE)] = None,
     anno: Annotated[Path | None, Option(help="The annotations of the run.", panel=_GENE)] = None,
     masks: Annotated[Path | None, Option(help="The masks of the run.", panel=_GENE)] = None,
@@ -105,10 +104,11 @@ def explain(
     from genassoc.verbs import from_config
     from genassoc.verbs.sets import read_sets
 
+    check_policy(policy)
     cohort = None if config is None else from_config.cohort_of(config)
     explanation = explain_row(
         Results.read(results), variant, trait=trait, test=test, by=by, cohort=cohort, mask=mask, max_maf=max_maf,
-        least_shown=least_shown, sets=None if sets is None else read_sets(sets, anno, masks), tell=tell,
+        policy=policy, sets=None if sets is None else read_sets(sets, anno, masks), tell=tell,
     )  # fmt: skip
     say(repr(explanation))
     for path in [] if out is None else explanation.write(out):

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import click
 
 from genassoc.cli import values
-from genassoc.cli.options import Audit, Dask, Force, IdRule, Memory, NoRelatedness, Threads, executor
+from genassoc.cli.options import (
+    Audit,
+    Dask,
+    Force,
+    IdRule,
+    Memory,
+    NoRelatedness,
+    Policy,
+    Threads,
+    check_policy,
+    executor,
+)
 from genassoc.cli.signatures import Argument, Command, Option, command
 from genassoc.cli.speech import fact, progress, say, say_next, tell
 
@@ -103,11 +114,17 @@ def run(
     force: Force = False,
     audit: Audit = 200,
     no_relatedness: NoRelatedness = False,
+    policy: Policy = None,
 ) -> None:
     """Run the analysis of a gwas.toml. A killed run continues when run again."""
+    from dataclasses import replace
+
     from genassoc.verbs.config import Config
 
-    _run(Config.read(config), threads, dask, memory=memory, force=force, audit=audit, no_relatedness=no_relatedness)
+    check_policy(policy)
+    read = Config.read(config)
+    read = read if policy is None else replace(read, output={**read.output, "policy": policy})
+    _run(read, threads, dask, memory=memory, force=force, audit=audit, no_relatedness=no_relatedness)
 
 
 def _run(
@@ -154,7 +171,7 @@ def _run(
     for line in lines:
         say(line)
     with phase(progress(), "writing the dialect"):
-        written = runs.write_dialect(config, results, force)
+        written = [*runs.write_dialect(config, results, force), *runs.write_leaving(config, results, force)]
     for line in written:
         say(line)
     best = summary.best_name(facts)
@@ -281,6 +298,17 @@ def assoc(
             panel=_OUTPUT,
         ),
     ] = False,
+    policy: Annotated[
+        str | None,
+        Option(
+            metavar="snds|casd|ukb|finngen",
+            help="Also FILE.POLICY: the table as it may leave, without small counts of people.",
+            panel=_OUTPUT,
+        ),
+    ] = None,
+    frequency_floor: Annotated[
+        float | None, Option(help="With --policy: smaller frequencies are written as this.", panel=_OUTPUT)
+    ] = None,
     threads: Threads = None,
     dask: Dask = None,
     memory: Memory = None,
@@ -299,6 +327,7 @@ def assoc(
 
     if model not in MODELS:
         raise click.BadParameter(f"there is no model {model!r}; there are {', '.join(MODELS)}", param_hint="--model")
+    check_policy(policy)
     sets = choices.pop(SETS, None)
     if loco_folder is not None and offsets is not None:
         raise click.BadParameter("--loco and --offsets are both predictions of the traits: give one of them")
@@ -319,7 +348,8 @@ def assoc(
         "variants": {"maf": maf, "mac": mac, "missing": missing_rate, "hwe": hwe, "info": info, "info_source": info_source, "region": region or None,
                      "pass_only": pass_only or None, "list": None if variants is None else str(variants)},
         "sets": sets or {},
-        "output": {"path": str(out), "dialect": dialect, "for_spreadsheets": for_spreadsheets or None},
+        "output": {"path": str(out), "dialect": dialect, "for_spreadsheets": for_spreadsheets or None, "policy": policy,
+                   "frequency_floor": frequency_floor},
     }  # fmt: skip
     chosen = {name: {key: value for key, value in table.items() if value is not None} for name, table in tables.items()}
     config = Config.of({name: table for name, table in chosen.items() if table}, "the command line", Path())

@@ -85,7 +85,13 @@ def qc(
     ] = None,
     pheno: Annotated[Path | None, Option(help="Phenotypes: only samples in both files are counted.")] = None,
     sample_id: Annotated[str | None, Option(help="Phenotypes: column of sample ids.")] = None,
-    cases: Annotated[str | None, Option(help="Phenotypes: binary trait; adds Hardy-Weinberg in controls.")] = None,
+    cases: Annotated[
+        str | None,
+        Option(
+            help="Phenotypes: binary trait; adds Hardy-Weinberg in controls, missing calls and INFO by case status."
+        ),
+    ] = None,
+    depth: Annotated[str | None, Option(help="With --cases: column of each sample's mean depth, compared too.")] = None,
     case_value: Annotated[
         str | None,
         Option(metavar="TRAIT=VALUE", help="The value that is the case, if the two values do not show it."),
@@ -110,6 +116,8 @@ def qc(
     cohort = quality.counted_cohort(
         store, pheno, sample_id=sample_id, sex=sex, cases=cases, missing_codes=codes, id_rule=id_rule
     )
+    if depth is not None and cases is None:
+        raise click.UsageError("--depth is compared between cases and controls: name the trait with --cases")
     value = values.case_values([case_value]).get(cases or "") if case_value else None
     if case_value and value is None:
         raise click.BadParameter(f"--case-value {case_value} is of another trait than --cases {cases}")
@@ -123,11 +131,15 @@ def qc(
 
         sexes = sample_checks.check_sex(cohort, executor=executor(threads), progress=progress())
     variants, samples = quality.quality(
-        cohort, cases=cases, case_value=value, by_sample=samples_out is not None, executor=executor(threads),
+        cohort, cases=cases, case_value=value, by_sample=samples_out is not None or cases is not None, executor=executor(threads),
         progress=progress(),
     )  # fmt: skip
     describe.write_frame(out, variants)
     say_file(out, variants.height, "variants")
+    if cases is not None:
+        by_status = quality.samples_by_status(cohort, samples, cases, depth=depth, case_value=value)
+        for line in quality.CaseQuality(variants, by_status).lines():
+            say(f"  {line}")
     if samples_out is not None:
         from genassoc.verbs import sample_checks
 

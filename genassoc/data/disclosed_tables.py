@@ -3,9 +3,10 @@
 import itertools
 from collections.abc import Iterator, Mapping
 
+import numpy as np
 import polars as pl
 
-from genassoc.data.disclosure import COARSE, EDGE, Policy, Withheld
+from genassoc.data.disclosure import COARSE, EDGE, Policy, Withheld, groups_withheld
 
 WITHHELD = "withheld"  # the column that says which rows lack something, and why
 # What a row keeps in any case: names, sizes of the whole, and what is no count of people. All else is a count, a frequency, an estimate
@@ -138,6 +139,28 @@ def _small_of_sets(rows: pl.DataFrame, policy: Policy) -> pl.Expr:
     return _any(found) | (pl.col("n_carriers").is_null() & pl.col("mask").is_not_null())
 
 
+# the variants of a set -----------------------------------------------------------------------------------------
+
+_OF_VARIANTS = (*_CARRIERS, "maf", "weight", "beta", "standard_error")
+
+
+def variants_that_leave(variants: pl.DataFrame, policy: Policy) -> pl.DataFrame:
+    """The variants of a set, a row each, as they may leave.
+
+    Those with few carriers, and so many others that minor alleles of all of them, less those shown, do not tell (`groups_withheld`), keep
+    names, annotation and -log10 p with one decimal.
+    """
+    counts = [name for name in _CARRIERS if name in variants.columns]
+    table = np.rint(variants.select(pl.col(counts).cast(pl.Float64).fill_null(0.0)).to_numpy()).astype(np.int64)
+    hidden = pl.Series(groups_withheld(table[None], policy), dtype=pl.Boolean)
+    gone = [name for name in _OF_VARIANTS if name in variants.columns]
+    coarse = [name for name in (_P, "skat_without", "burden_without") if name in variants.columns]
+    return variants.with_columns(hidden.alias(_SMALL)).with_columns(
+        *(pl.when(_SMALL).then(None).otherwise(pl.col(name)).alias(name) for name in gone),
+        *(pl.when(_SMALL).then(pl.col(name).round(COARSE)).otherwise(pl.col(name)).alias(name) for name in coarse),
+    ).drop(_SMALL)  # fmt: skip
+
+
 # differences of rows -------------------------------------------------------------------------------------------
 
 
@@ -234,6 +257,8 @@ def _whole_sets(pieces: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
 
 _RECORD = ("parameters", "run", "variants", "versions", "written", "contigs", "started", "finished", "genassoc")
 
+_AUDIT = ("line", "passed", "rows", "of", "seed", "seconds", "by_method")  # counts of rows; a warning may quote one
+
 
 def record_that_leaves(record: Mapping[str, object], withheld: Withheld) -> dict[str, object]:
     """The record beside a table that leaves: choices, versions, digests of inputs and what was withheld.
@@ -248,6 +273,8 @@ def record_that_leaves(record: Mapping[str, object], withheld: Withheld) -> dict
         if "fingerprint" in _table(inputs.get(name))
     }
     kept |= {"inputs": digests} if digests else {}
+    audit = {name: value for name, value in _table(record.get("audit")).items() if name in _AUDIT}
+    kept |= {"audit": audit} if audit else {}
     gone = [name for name in record if name not in kept and name not in ("samples", "disclosure")]
     samples = _table(record.get("samples"))
     counts = [value for value in _leaves(samples) if isinstance(value, int)]

@@ -12,11 +12,13 @@ import polars as pl
 from genassoc.data import text_cells
 from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.variant_places import allele_numbers
+from genassoc.data.disclosure import Policy, policy_of
 from genassoc.data.output import replacing, target_of
-from genassoc.errors import GenassocError, printable
+from genassoc.errors import GenassocError, WithheldError, printable
 from genassoc.explanation.absolute import absolute_of
 from genassoc.explanation.arms import arms_of
 from genassoc.explanation.counts import count_table
+from genassoc.explanation.disclosed import explained_that_leaves, picture_that_leaves
 from genassoc.explanation.explained import Explained
 from genassoc.explanation.groups import groups_of
 from genassoc.explanation.model_tests import model_of, other_tests, rows_of_model
@@ -47,7 +49,7 @@ class Explanation(Explained):
 
     def figure(self) -> Any:
         """A matplotlib figure: boxes, bars with intervals or Kaplan-Meier curves by genotype, and by arm with ``by``."""
-        return draw(self)
+        return draw(picture_that_leaves(self, self.policy))
 
     def write(self, folder: str | Path) -> list[Path]:
         """Write text, tables and picture into a folder.
@@ -77,7 +79,10 @@ class Explanation(Explained):
         for path, content in files.items():
             with replacing(target_of(path)) as file:
                 file.write(content)
-        return [*files, save_figure(self.figure(), folder / f"{stem}.png")]
+        try:
+            return [*files, save_figure(self.figure(), folder / f"{stem}.png")]
+        except WithheldError:
+            return [*files]  # the text says so
 
     @property
     def _tables(self) -> list[pl.DataFrame]:
@@ -117,7 +122,7 @@ def explain(
     cohort: Cohort | None = None,
     mask: str | None = None,
     max_maf: float | None = None,
-    least_shown: int = 1,
+    policy: Policy | str | None = None,
     sets: "MatchedSets | VariantSets | None" = None,
     tell: Callable[[str], None] | None = None,
 ) -> "Explanation | SetExplanation":
@@ -140,8 +145,8 @@ def explain(
         In place of the recorded one; it must have the same samples and data. Of predictors the one that they were tested in.
     mask, max_maf : str and float, optional
         Of a set; by default those of its smallest p.
-    least_shown : int
-        Of a set: smaller counts of carriers are not shown.
+    policy : Policy or "snds", "casd", "ukb", "finngen", optional
+        Explain it as it may leave: no counts, estimates and pictures of few people; the text lists what was withheld.
     sets : VariantSets or MatchedSets, optional
         Of a set, where the cohort is made again from files.
     tell : callable, optional
@@ -169,7 +174,7 @@ def explain(
             trait=trait,
             mask=mask,
             max_maf=max_maf,
-            least_shown=least_shown,
+            policy=policy_of(policy),
             cohort=cohort,
             sets=sets,
             tell=tell,
@@ -198,12 +203,13 @@ def explain(
     absolute = absolute_of(observed, choices, groups.names) if row["neg_log_10_p_value"] is not None else None
     if isinstance(absolute, str):
         notes.append(absolute)
-    return Explanation(
+    whole = Explanation(
         row=row, table=table, counts=count_table(everybody, groups, by, arms), fit=reference.fit,
         reproduced=_same(row, own[0]), choices=choices, data=everybody, by=by, arms=arms, notes=tuple(notes),
         effects=_effects(again) if everybody.modifier is not None else None,
         absolute=None if isinstance(absolute, str) else absolute,
     )  # fmt: skip
+    return explained_that_leaves(whole, policy_of(policy))
 
 
 def _effects(again: Mapping[str, Mapping[str, Any]]) -> pl.DataFrame:

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from genassoc.data.disclosure import Policy, Withheld
 from genassoc.explanation.absolute import Absolute
 from genassoc.explanation.groups import Groups, genotype_names, groups_of
 from genassoc.refit.row_data import RowData
@@ -33,6 +34,8 @@ class Located:
         What was found on the way: other rows that the name fits, a variant that is there twice.
     effects : DataFrame or None
         Of a model with an interaction: every test of the variant, the effect in each arm among them.
+    policy : Policy or None
+        By which it leaves; nothing is drawn of a single sample then.
     """
 
     row: Mapping[str, Any]
@@ -42,6 +45,7 @@ class Located:
     arms: Array | None = None
     notes: tuple[str, ...] = ()
     effects: pl.DataFrame | None = None
+    policy: Policy | None = None
 
     @property
     def title(self) -> str:
@@ -80,6 +84,8 @@ class Explained(Located):
     absolute : Absolute or None
         Of a binary trait and a two-valued E: risks by genotype and arm, numbers needed to treat (``absolute.table``) and
         ``absolute.reri``; see `genassoc.stats.absolute`.
+    withheld : Withheld or None
+        Under a policy, what was withheld.
     """
 
     table: pl.DataFrame
@@ -87,3 +93,4 @@ class Explained(Located):
     fit: Any
     reproduced: bool
     absolute: Absolute | None = None
+    withheld: Withheld | None = None

@@ -58,7 +58,12 @@ def _levels(explained: Located, caption: str, ax: "Axes | None") -> "Figure":
 def _boxes(explained: Located, caption: str, ax: "Axes | None") -> "Figure":
     panels, label = _panels(explained, explained.data.y / explained.data.exposure), _outcome_name(explained)
     return association.draw_boxes(
-        panels, label, explained.title, f"{caption}; diamonds: means with 95 %; boxes: quartiles", ax
+        panels,
+        label,
+        explained.title,
+        f"{caption}; diamonds: means with 95 %; boxes: quartiles",
+        ax,
+        points=explained.policy is None,
     )
 
 

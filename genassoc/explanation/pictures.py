@@ -12,9 +12,11 @@ from genassoc.data.cohort.cohort import Cohort
 from genassoc.data.cohort.contigs import bare_name, chromosome_of
 from genassoc.data.cohort.ld import r2_with
 from genassoc.data.cohort.variant_places import variant_numbers
+from genassoc.data.disclosure import Policy, policy_of
 from genassoc.data.store.store import GenotypeStore
 from genassoc.errors import GenassocError
 from genassoc.explanation.arms import arms_of
+from genassoc.explanation.disclosed import picture_that_leaves
 from genassoc.explanation.explain import find_row, numbers_of
 from genassoc.explanation.explained import Located
 from genassoc.explanation.picture import draw, draw_by_arm
@@ -69,6 +71,7 @@ def effect_by_genotype(
     test: str | None = None,
     by: str | None = None,
     cohort: Cohort | None = None,
+    policy: Policy | str | None = None,
     ax: "Axes | None" = None,
     tell: Tell | None = None,
 ) -> "Axes":
@@ -86,6 +89,8 @@ def effect_by_genotype(
         A column of the phenotypes: a picture each of its values, side by side.
     cohort : Cohort, optional
         In place of the recorded one.
+    policy : Policy or str, optional
+        Draw it only as it may leave: no group of few people, no point of one sample, survival while enough are followed.
     ax : Axes, optional
         Where to draw; without it, a new figure's.
     tell : callable, optional
@@ -100,11 +105,13 @@ def effect_by_genotype(
     ------
     GenassocError
         No row or several fit.
+    WithheldError
+        The policy lets no picture of so few leave.
     InputError
         There is no record of the cohort, or an input has changed.
     """
     found = located(results, variant, trait=trait, test=test, by=by, cohort=cohort, tell=tell)
-    figure = draw(found, ax)
+    figure = draw(picture_that_leaves(found, policy_of(policy) or found.policy), ax)
     first: Axes = ax if ax is not None else figure.axes[0]
     return first
 
@@ -117,6 +124,7 @@ def kaplan_meier(
     test: str | None = None,
     by: str | None = None,
     cohort: Cohort | None = None,
+    policy: Policy | str | None = None,
     ax: "Axes | None" = None,
     tell: Tell | None = None,
 ) -> "Axes":
@@ -139,7 +147,7 @@ def kaplan_meier(
             f"{found.row['trait']} is no time to event: Kaplan-Meier curves are drawn of results of Cox; "
             "plots.effect_by_genotype draws every kind of trait."
         )
-    return effect_by_genotype(found, ax=ax)
+    return effect_by_genotype(found, policy=policy, ax=ax)
 
 
 def effect_by_arm(
@@ -150,6 +158,7 @@ def effect_by_arm(
     test: str | None = None,
     by: str | None = None,
     cohort: Cohort | None = None,
+    policy: Policy | str | None = None,
     ax: "Axes | None" = None,
     tell: Tell | None = None,
 ) -> "Axes":
@@ -159,7 +168,7 @@ def effect_by_arm(
 
     Parameters
     ----------
-    results, variant, trait, test, cohort, ax, tell
+    results, variant, trait, test, cohort, policy, ax, tell
         As `effect_by_genotype`.
     by : str, optional
         The column of arms; by default the model's interaction.
@@ -180,7 +189,7 @@ def effect_by_arm(
         raise GenassocError(
             "the model has no interaction, so that by= has to say which column has the arms, as by='arm' (--by arm)."
         )
-    return draw_by_arm(found, ax)
+    return draw_by_arm(picture_that_leaves(found, policy_of(policy) or found.policy), ax)
 
 
 def regional(

@@ -12,6 +12,8 @@ import polars as pl
 
 from genassoc.data import text_cells
 from genassoc.data.cohort.cohort import Cohort
+from genassoc.data.disclosed_tables import masked, variants_that_leave
+from genassoc.data.disclosure import COARSE, Policy, Withheld
 from genassoc.data.output import replacing, target_of
 from genassoc.data.sets.matched import MatchedSets, match_sets
 from genassoc.data.sets.variant_sets import VariantSets
@@ -28,9 +30,6 @@ from genassoc.shapes import Float64Array, Int64Array
 
 if TYPE_CHECKING:
     from genassoc.plots.figure import Figure
-
-_COUNTS = ("n_carriers", "n_carriers_cases", "n_carriers_controls", "mac")
-_DERIVED = ("maf", "weight", "beta", "standard_error")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -73,11 +72,14 @@ class SetExplanation:
     @property
     def text(self) -> str:
         """What is there, in plain words."""
-        carriers = self.variants["n_carriers"].sum()
+        known = self.variants["n_carriers"].null_count() == 0
+        carriers = (
+            f" with {self.variants['n_carriers'].sum():,} carriers (each counted once a variant)" if known else ""
+        )
         who = f"{self.n:,} samples" + (f", {self.n_cases:,} of them cases" if self.n_cases >= 0 else "")
         best = self.tests.filter(pl.col("neg_log_10_p_value").is_not_null()).sort("neg_log_10_p_value", descending=True)
         ran = self.tests.drop_nulls("in_results").sort("in_results", descending=True)
-        parts = [f"{self.variants.height} variants with {carriers:,} carriers (each counted once a variant) in {who}."]
+        parts = [f"{self.variants.height} variants{carriers} in {who}."]
         if ran.height:
             name, p = ran.select("test", "in_results").row(0)
             parts.append(f"In the results the smallest p is of {name}: -log10 p = {p:.2f}.")
@@ -150,7 +152,7 @@ def explain_set(
     trait: str | None = None,
     mask: str | None = None,
     max_maf: float | None = None,
-    least_shown: int = 1,
+    policy: Policy | None = None,
     cohort: Cohort | None = None,
     sets: "MatchedSets | VariantSets | None" = None,
     tell: Callable[[str], None] | None = None,
@@ -159,8 +161,8 @@ def explain_set(
 
     Parameters
     ----------
-    least_shown : int
-        Counts of carriers below it, but above 0, are not shown (a policy of disclosure): null in tables, not drawn.
+    policy : Policy, optional
+        Small counts of carriers are withheld, and what they could be worked out from: null in tables, not drawn.
     sets : VariantSets or MatchedSets, optional
         Where the cohort of this session has none.
     """
@@ -209,7 +211,17 @@ def explain_set(
         weight=weights, beta=pl.Series(beta).fill_nan(None), standard_error=pl.Series(error).fill_nan(None), neg_log_10_p_value=pl.Series(p).fill_nan(None),
         skat_without=pl.Series(skat).fill_nan(None), burden_without=pl.Series(burden).fill_nan(None),
     )  # fmt: skip
-    variants = _masked(variants, least_shown)
+    if policy is not None:
+        variants, rows = variants_that_leave(variants, policy), masked(rows, policy)
+        tests = (
+            tests.with_columns(
+                pl.col("neg_log_10_p_value", "in_results").round(COARSE),
+                beta=pl.lit(None, pl.Float64),
+                standard_error=pl.lit(None, pl.Float64),
+            )
+            if few_in_unit(rows, mask, max_maf)
+            else tests
+        )
     notes = (
         [
             f"dense tests take each variant by itself: the run made one of those with at most {asked.collapse_below} minor alleles in SKAT, SKAT-O and ACAT-V"
@@ -227,21 +239,21 @@ def explain_set(
         notes.append(
             "these are not the sets of the run: variants, annotations, masks or weights differ from those that its record names"
         )
-    notes += [f"counts of carriers below {least_shown} are not shown"] if least_shown > 1 else []
+    if policy is not None:
+        gone, shown = int(variants["n_carriers"].is_null().sum()), rows.filter(pl.col("withheld").is_not_null()).height
+        found = [f"counts and estimates of {gone} of {variants.height} variants"] if gone else []
+        found += [f"counts and estimates of {shown} of {rows.height} rows of the results"] if shown else []
+        notes.append("; ".join(["withheld", *Withheld(policy, tuple(found)).lines()]))
     return SetExplanation(
         gene=gene, trait=trait, mask=mask, max_maf=max_maf, rows=rows, tests=tests, variants=variants, notes=tuple(notes), n=dense.y.size,
         n_cases=-1 if cases is None else int(cases.sum()),
     )  # fmt: skip
 
 
-def _masked(variants: pl.DataFrame, least: int) -> pl.DataFrame:
-    """Counts below ``least``, but above 0, as nulls, with all from which they could be worked out: the other group's, the frequency, the weight."""
-    if least <= 1:
-        return variants
-    counts = [name for name in _COUNTS if name in variants.columns]
-    few = pl.any_horizontal(pl.col(name).is_between(0, least - 1, closed="right") for name in counts)
-    derived = [name for name in (*counts, *_DERIVED) if name in variants.columns]
-    return variants.with_columns(pl.when(few).then(None).otherwise(pl.col(name)).alias(name) for name in derived)
+def few_in_unit(rows: pl.DataFrame, mask: str, max_maf: float) -> bool:
+    """Whether the rows of a mask and bin lost their counts."""
+    unit = rows.filter((pl.col("mask") == mask) & (pl.col("max_maf") == max_maf))
+    return bool(unit["withheld"].is_not_null().any())
 
 
 def _rows(results: Results, gene: str, trait: str | None) -> pl.DataFrame:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from genassoc.explanation.explained import Explained
-from genassoc.explanation.words_cautions import cautions
+from genassoc.explanation.words_cautions import always, cautions
 from genassoc.explanation.words_interaction import difference, in_arms, in_risks, where
 from genassoc.explanation.words_sampling import of_sampling
 from genassoc.refit.row_data import RowData
@@ -46,6 +46,8 @@ METHODS = {
 def in_words(explained: Explained) -> str:
     """Paragraphs about an `genassoc.explanation.explained.Explained`: the effect, the test, the check, what to be careful about."""
     row, data = explained.row, explained.data
+    if explained.withheld:
+        return _as_it_leaves(explained)
     parts = [
         _effect(row, data),
         *_of_interaction(explained),
@@ -54,6 +56,16 @@ def in_words(explained: Explained) -> str:
         of_sampling(row, data, explained.choices),
         cautions(explained),
     ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _as_it_leaves(explained: Explained) -> str:
+    """The same under a policy that withholds something: no word that counts people."""
+    row, data, withheld = explained.row, explained.data, explained.withheld
+    assert withheld is not None
+    effect = "" if row.get("withheld") or row["n"] is None else _effect(row, data, lacking=False)
+    listed = "Withheld: " + "; ".join(withheld.lines()) + "."
+    parts = [effect, *_of_interaction(explained), _tail(row, data), _method(explained), listed, always(data)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -68,16 +80,17 @@ def _of_interaction(explained: Explained) -> list[str]:
     return found
 
 
-def _effect(row: Mapping[str, Any], data: RowData) -> str:
+def _effect(row: Mapping[str, Any], data: RowData, lacking: bool = True) -> str:
+    """Who was analysed, and the effect; ``lacking``: also how many have no call."""
     allele = row["effect_allele"] if data.predictor is None else data.predictor
-    n, lacking = int(row["n"]), data.n_missing
+    n, n_lacking = int(row["n"]), data.n_missing if lacking else 0
     who = f"In {n:,} samples"
-    if data.about.among:
+    if data.about.among and lacking:
         with_event = int(data.y[~np.isnan(data.copies)].sum())
         who += f" ({data.about.among.format(n=f'{with_event:,}')})"
-    if lacking:
-        who += f"; {lacking:,} more have no {'call' if data.predictor is None else 'value'} and " + (
-            "count the mean" if n > data.n - lacking else "are left out"
+    if n_lacking:
+        who += f"; {n_lacking:,} more have no {'call' if data.predictor is None else 'value'} and " + (
+            "count the mean" if n > data.n - n_lacking else "are left out"
         )
     if row["beta"] is None:
         if row["test"] == "joint_2df" and row["neg_log_10_p_value"] is not None and data.modifier is not None:
@@ -153,7 +166,8 @@ def _method(explained: Explained) -> str:
     made = table.filter("made_the_row")
     if made.height and made["reference"][0] is not None:
         beta, logp = made["difference_beta"][0], made["difference_neg_log_10_p_value"][0]
-        differs = [] if beta is None else [f"beta differs by {abs(beta):.1e} standard errors"]
+        differs = ["it is the same row"] if beta is None and logp is None else []
+        differs += [] if beta is None else [f"beta differs by {abs(beta):.1e} standard errors"]
         differs += [] if logp is None else [f"-log10 p by {abs(logp):.1e}"]
         said += f" Against {made['reference'][0]}: {', '.join(differs)}."
     elif made.height:

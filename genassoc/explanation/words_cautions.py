@@ -31,11 +31,15 @@ def cautions(explained: Explained) -> str:
         and abs(row["beta"]) > 0.5
     ):
         found.append("beta of a score test is one step of the fit, and it is large here: use that of wald or firth")
+    return ("Careful: " + "; ".join(found) + ". " if found else "") + always(data)
+
+
+def always(data: RowData) -> str:
+    """What every row assumes."""
     who = "that samples are unrelated"
     if data.about.likelihood == "mixed":
         who = "that the relationships say how alike samples are beside this variant"
-    always = f"All this assumes {who} and that the covariates account for confounding; an association is not a cause."
-    return ("Careful: " + "; ".join(found) + ". " if found else "") + always
+    return f"All this assumes {who} and that the covariates account for confounding; an association is not a cause."
 
 
 def _calls(data: RowData) -> str:

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from genassoc.formats.sets.gtf import read_genes
+from genassoc.plots.case_status import case_status
 from genassoc.plots.components import pca
 from genassoc.plots.figure import save_figure
 from genassoc.plots.forest import forest
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 _OF_COHORTS = ("effect_by_arm", "effect_by_genotype", "kaplan_meier", "regional")
 
 __all__ = [
-    "effect_by_arm", "effect_by_genotype", "forest", "heterozygosity", "hovering", "kaplan_meier", "kinship", "lollipop", "manhattan", "miami",
+    "case_status", "effect_by_arm", "effect_by_genotype", "forest", "heterozygosity", "hovering", "kaplan_meier", "kinship", "lollipop", "manhattan", "miami",
     "page", "pca", "qq", "read_genes", "regional", "save_figure", "svg",
 ]  # fmt: skip
 

@@ -84,8 +84,13 @@ def draw_lines(
     return ax
 
 
-def draw_boxes(panels: Sequence[Panel], y_label: str, title: str, caption: str, ax: "Axes | None" = None) -> "Figure":
-    """Quartiles, whiskers to 1.5 times their distance (Tukey), samples as points, means with 95 % intervals as diamonds."""
+def draw_boxes(
+    panels: Sequence[Panel], y_label: str, title: str, caption: str, ax: "Axes | None" = None, *, points: bool = True
+) -> "Figure":
+    """Quartiles, whiskers to 1.5 times their distance (Tukey), samples as points, means with 95 % intervals as diamonds.
+
+    Without ``points`` nothing is drawn of a single sample: whiskers end at the 10th and 90th percentile.
+    """
     given, axes = ax, _axes(panels, 2.6 + 0.9 * _most(panels), 4.2, ax)
     rng = np.random.default_rng(0)  # where the points lie sideways; no number
     for ax, panel in zip(axes, panels):
@@ -95,12 +100,12 @@ def draw_boxes(panels: Sequence[Panel], y_label: str, title: str, caption: str, 
                 continue
             colour = _COLOURS[at % len(_COLOURS)]
             shown = values if values.size <= _POINTS else rng.choice(values, _POINTS, replace=False)
-            ax.plot(
+            points and ax.plot(
                 at + rng.uniform(-0.25, 0.25, shown.size), shown, linestyle="none", marker="o", markersize=2.2,
                 markeredgewidth=0, color=colour, alpha=0.45, rasterized=True, zorder=1,
             )  # fmt: skip
             ax.boxplot(
-                values, positions=[at], widths=0.45, showfliers=False, manage_ticks=False, zorder=3,
+                values, whis=1.5 if points else (10, 90), positions=[at], widths=0.45, showfliers=False, manage_ticks=False, zorder=3,
                 medianprops={"color": INK, "linewidth": 1.4}, boxprops={"color": INK, "linewidth": 1.0},
                 whiskerprops={"color": INK, "linewidth": 1.0}, capprops={"color": INK, "linewidth": 1.0},
             )  # fmt: skip

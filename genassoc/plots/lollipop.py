@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from genassoc.data.disclosed_tables import variants_that_leave
+from genassoc.data.disclosure import Policy, policy_of
 from genassoc.errors import GenassocError
 from genassoc.plots.figure import DISTINCT, GREY, INK, PALE, dress, new_axes, size_in_points, write_title
 from genassoc.plots.labels import spread
@@ -21,7 +23,7 @@ _LETTER, _ROW, _LONGEST = 5.1, 13.0, 24  # of names: points a letter and a row, 
 
 def lollipop(
     variants: pl.DataFrame, *, title: str = "", caption: str = "", names: int = 5, groups: tuple[str, str] = ("cases", "controls"),
-    ax: "Axes | None" = None,
+    policy: Policy | str | None = None, ax: "Axes | None" = None,
 ) -> "Axes":  # fmt: skip
     """Draw the variants of a gene along it, as stems whose length is how many carry them.
 
@@ -36,6 +38,8 @@ def lollipop(
         How many variants are named.
     groups : (str, str)
         What is upward and downward.
+    policy : Policy or str, optional
+        Variants of few carriers are drawn without a stem.
     ax : Axes, optional
         Drawn on; a figure of its own otherwise.
 
@@ -50,6 +54,8 @@ def lollipop(
         raise GenassocError(f"the variants lack {', '.join(absent)}; a lollipop plot needs {', '.join(_NEEDED)}.")
     if variants.is_empty():
         raise GenassocError("there is no variant to draw.")
+    if (chosen := policy_of(policy)) is not None:
+        variants = variants_that_leave(variants, chosen)
     split = "n_carriers_cases" in variants.columns
     table = variants.with_columns(
         _above=_heights(variants, "cases" if split else ""), _below=-_heights(variants, "controls" if split else None)

@@ -12,6 +12,7 @@ import polars as pl
 
 from genassoc.data.cohort import variants as predicates
 from genassoc.data.cohort.loco_lists import list_in
+from genassoc.data.disclosure import Policy, policy_of
 from genassoc.data.store.location import url_of
 from genassoc.errors import InputError
 
@@ -62,7 +63,14 @@ _SETS = {
     "collapse_below": int, "calibrated": bool, "leave_one_out": bool, "scores_out": str,
 }  # fmt: skip
 _SET_FILES = ("path", "annotations", "masks")
-_OUTPUT = {"path": str, "dialect": str, "metadata": dict, "for_spreadsheets": bool}
+_OUTPUT = {
+    "path": str,
+    "dialect": str,
+    "metadata": dict,
+    "for_spreadsheets": bool,
+    "policy": str,
+    "frequency_floor": float,
+}
 _SECTIONS: dict[str, dict[str, Any] | None] = {
     "input": _INPUT,
     "model": None,
@@ -85,6 +93,7 @@ DIALECTS: dict[str, tuple[str, ...]] = {
     "regenie": (),
     "saige": (),
 }
+_LEAVING_SUFFIXES = (".parquet", ".tsv", ".tsv.gz", ".txt.gz", ".regenie.gz")
 _OWN_DIALECTS = ("parquet", "tsv")  # they hold every column
 _DIALECT_SUFFIXES = (
     ".glm.linear", ".glm.logistic.hybrid", ".glm.logistic", ".glm.firth", ".regenie", ".saige", ".tsv", ".txt",
@@ -289,6 +298,20 @@ class Config:
         """The file in `dialect`."""
         return self._path(self.output["path"])
 
+    @property
+    def policy(self) -> Policy | None:
+        """What may leave, where that is written as well."""
+        return policy_of(self.output.get("policy"), self.output.get("frequency_floor"))
+
+    @property
+    def leaving_out(self) -> Path:
+        """The table as it may leave, beside the results: ``gwas.tsv.gz`` -> ``gwas.snds.tsv.gz``."""
+        path = self._path(self.output["path"])
+        assert self.policy is not None
+        suffix = next((end for end in _LEAVING_SUFFIXES if path.name.lower().endswith(end)), path.suffix)
+        stem = path.name[: len(path.name) - len(suffix)]
+        return path.with_name(f"{stem}.{self.policy.name}{suffix}")
+
     def reading(self) -> dict[str, Any]:
         """How the tables are read, as arguments of `genassoc.data.phenotypes.phenotypes.Phenotypes.read`."""
         names = ("missing_codes", "decimal", "date_format", "encoding")
@@ -376,7 +399,12 @@ def problems_of(content: Mapping[str, Any]) -> list[str]:
                 problems.append(f"[{section}] has no '{key}'{_meant(key, known)}")
             elif not _is_a(value, known[key]):
                 problems.append(f"[{section}] {key} = {value!r} is no {_NAMES[known[key]]}")
-    return problems + _dialect_problems(content.get("output")) + _of_sets(content)
+    return (
+        problems
+        + _dialect_problems(content.get("output"))
+        + _policy_problems(content.get("output"))
+        + _of_sets(content)
+    )
 
 
 def _of_sets(content: Mapping[str, object]) -> list[str]:
@@ -385,6 +413,20 @@ def _of_sets(content: Mapping[str, object]) -> list[str]:
     dialect = output.get("dialect") if isinstance(output, Mapping) else None
     if "sets" in content and dialect in DIALECTS and dialect not in _OWN_DIALECTS:
         return [f"[output] dialect = {dialect!r} is of single variants: rows of sets are written as parquet or tsv"]
+    return []
+
+
+def _policy_problems(output: object) -> list[str]:
+    """What is wrong with ``[output] policy`` and ``frequency_floor``."""
+    if not isinstance(output, Mapping):
+        return []
+    policy, floor = output.get("policy"), output.get("frequency_floor")
+    if not isinstance(policy, str | None) or not (floor is None or _is_a(floor, float)):
+        return []  # said already
+    try:
+        policy_of(policy, None if floor is None else float(floor))
+    except ValueError as error:
+        return [f"[output] policy: {error}"]
     return []
 
 

@@ -202,6 +202,7 @@ def joined_tables(config: Config) -> Phenotypes:
 def check_files(config: Config) -> None:
     """Refuse outputs that cannot be written, or would take the place of an input."""
     outputs = [config.out] if config.dialect is None else [config.out, config.dialect_out]
+    outputs += [] if config.policy is None else [config.leaving_out]
     table_suffix(config.out)
     check_outputs(outputs, [config.store, *config.tables])
     for out in outputs:

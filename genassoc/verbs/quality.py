@@ -1,5 +1,6 @@
 """Quality of variants and samples: counts, missing rates, Hardy-Weinberg, heterozygosity."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from genassoc.engine.passes import run_passes
 from genassoc.engine.plan import Plan
 from genassoc.errors import InputError
 from genassoc.progress import Progress, Silent
+from genassoc.shapes import BoolArray
 from genassoc.verbs.arguments import check_cohort, check_executor
 from genassoc.verbs.blocks import over_blocks
 from genassoc.verbs.run_record import (
@@ -25,6 +27,12 @@ from genassoc.verbs.run_record import (
 )
 from genassoc.verbs.stores import open_store, whole_store
 
+_DIFFERS = 5.0  # -log10 p of missing calls by case status that is named
+_MEASURES = ("missing_rate", "heterozygosity")
+_BY_STATUS = {
+    "measure": pl.String, "n_cases": pl.Int64, "n_controls": pl.Int64, "median_cases": pl.Float64, "median_controls": pl.Float64,
+    "neg_log_10_p_value": pl.Float64,
+}  # fmt: skip
 _ROUNDING = 1e-9  # of sums of squares in doubles: calls in Hardy-Weinberg proportions have an r2 of 1
 
 if TYPE_CHECKING:
@@ -41,13 +49,14 @@ def variant_qc(
 ) -> pl.DataFrame:
     """Counts, frequencies, missing rate and exact Hardy-Weinberg test of every selected variant.
 
-    With ``cases``, a binary trait, Hardy-Weinberg in its controls too; ``case_value`` is the value of its cases. A PhenotypeError says where it is no such trait.
+    With ``cases``, a binary trait, Hardy-Weinberg in its controls too, and missing calls by case status, with a test of their difference; ``case_value`` is the value of its cases. A PhenotypeError says where it is no such trait.
 
     Returns
     -------
     DataFrame
         chromosome, base_pair_location, rsid, other_allele, effect_allele, then af, maf, mac, missing_rate, n, n_hom_ref,
-        n_het, n_hom_alt, hwe_p, hwe_midp (and hwe_p_controls, hwe_midp_controls), of the cohort's samples. In a store with dosages also
+        n_het, n_hom_alt, hwe_p, hwe_midp (with ``cases`` hwe_p_controls, hwe_midp_controls, missing_rate_cases, missing_rate_controls and
+        missing_neg_log_10_p, of Fisher's exact test), of the cohort's samples. In a store with dosages also
         has_dosages, r2 (MaCH's, not clipped), r2_above_1 (which no imputation of genotypes in Hardy-Weinberg proportions gives), info
         (IMPUTE's, where the probabilities of genotypes are known), with ``cases`` by case status too, and info_source where the file
         states a quality.
@@ -58,6 +67,104 @@ def variant_qc(
 def case_notes(cohort: Cohort, cases: str, case_value: str | None = None) -> tuple[str, ...]:
     """Which value of a binary trait is the case, as `variant_qc` reads it."""
     return Controls.of(cohort, cases, case_value).notes
+
+
+@dataclass(frozen=True)
+class CaseQuality:
+    """Quality by case status: calls, depth and imputation that differ between cases and controls look like associations.
+
+    Attributes
+    ----------
+    variants : DataFrame
+        Of `variant_qc` with ``cases``.
+    samples : DataFrame
+        measure ("missing_rate", "heterozygosity", a column of depth), n_cases, n_controls, median_cases, median_controls,
+        neg_log_10_p_value (Mann and Whitney's test).
+    """
+
+    variants: pl.DataFrame
+    samples: pl.DataFrame
+
+    def lines(self) -> list[str]:
+        """What differs, a line each."""
+        v = self.variants
+        known = v.filter(pl.col("missing_neg_log_10_p").is_not_null())
+        many = known.filter(pl.col("missing_neg_log_10_p") > _DIFFERS).height
+        told = [
+            f"calls are missing in {_share(v, 'missing_rate_cases')} of cases' and {_share(v, 'missing_rate_controls')} of controls' calls; in "
+            f"{many:,} of {known.height:,} variants the rates differ with p below 1e-{_DIFFERS:g} (Fisher)"
+        ]
+        told += [f"{many:,} variants: leave them out, or call cases and controls together"] if many else []
+        if "info_cases" in v.columns and known_info(v).any():
+            cases, controls = (
+                float(v[f"info_{status}"].to_numpy()[known_info(v)].mean()) for status in ("cases", "controls")
+            )
+            told.append(f"INFO is {cases:.3f} in cases and {controls:.3f} in controls, on average")
+        for row in self.samples.iter_rows(named=True):
+            told.append(
+                f"{row['measure']} of a sample: median {row['median_cases']:.4g} in {row['n_cases']:,} cases, {row['median_controls']:.4g} in "
+                f"{row['n_controls']:,} controls (Mann and Whitney, -log10 p {row['neg_log_10_p_value']:.2f})"
+            )
+        if not any(row["measure"] not in _MEASURES for row in self.samples.iter_rows(named=True)):
+            told.append(
+                "depth: a store keeps none of its calls; name a column of the phenotypes with each sample's mean depth (depth=, --depth)"
+            )
+        return told
+
+
+def known_info(variants: pl.DataFrame) -> BoolArray:
+    """Which variants have an INFO in cases and in controls."""
+    both: BoolArray = variants.select(pl.col("info_cases").is_finite() & pl.col("info_controls").is_finite()).to_series().fill_null(False).to_numpy()  # fmt: skip
+    return both
+
+
+def _share(variants: pl.DataFrame, name: str) -> str:
+    mean = variants[name].mean()
+    return "none" if mean is None else f"{100 * float(mean):.3g} %"  # type: ignore[arg-type]
+
+
+def case_quality(
+    cohort: Cohort,
+    cases: str,
+    *,
+    depth: str | None = None,
+    case_value: str | None = None,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+) -> CaseQuality:
+    """Call rate, heterozygosity, INFO and depth by case status, with tests of their difference.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    cases : str
+        A binary trait; ``case_value`` the value of its cases.
+    depth : str, optional
+        A column of the phenotypes with each sample's mean depth: a store keeps no depth of its calls.
+    """
+    variants, samples = quality(cohort, cases=cases, case_value=case_value, executor=executor, progress=progress)
+    return CaseQuality(variants, samples_by_status(cohort, samples, cases, depth=depth, case_value=case_value))
+
+
+def samples_by_status(
+    cohort: Cohort, samples: pl.DataFrame, cases: str, *, depth: str | None = None, case_value: str | None = None
+) -> pl.DataFrame:
+    """`CaseQuality.samples` of a table of `sample_qc`."""
+    from scipy.stats import mannwhitneyu
+
+    status = Controls.of(cohort, cases, case_value).status
+    measured = {name: samples[name].cast(pl.Float64).fill_null(np.nan).to_numpy() for name in _MEASURES}
+    if depth is not None:
+        (name,) = cohort.phenotypes.resolve([depth], "column of depth")
+        measured[name] = cohort.phenotypes.numbers(name, cohort.rows)
+    rows = []
+    for name, values in measured.items():
+        groups = [values[(status == which) & np.isfinite(values)] for which in (1, 0)]
+        if not all(group.size for group in groups):
+            continue
+        p = float(mannwhitneyu(*groups, method="asymptotic").pvalue)
+        rows.append((name, *(group.size for group in groups), *(float(np.median(group)) for group in groups), 0.0 - float(np.log10(max(p, 5e-324)))))  # fmt: skip
+    return pl.DataFrame(rows, schema=_BY_STATUS, orient="row")
 
 
 def sample_qc(cohort: Cohort, *, executor: Executor | None = None, progress: Progress | None = None) -> pl.DataFrame:
@@ -138,7 +245,7 @@ def quality(
         chosen = pl.Series(keep)
         counted = [places, *with_source(cohort.variant_statistics(block), start, stop)]
         if controls is not None:
-            counted.append(controls.hardy_weinberg(block))
+            counted += [controls.hardy_weinberg(block), controls.call_rates(block)]
             if cohort.has_dosages:
                 counted.append(controls.imputation_quality(block))
         table = pl.concat(counted, how="horizontal").filter(chosen)

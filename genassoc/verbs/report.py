@@ -251,8 +251,10 @@ def _with_samples(facts: Facts, hit: Hit, given: _Given) -> Hit:
         return replace(hit, absent=str(error) if given.policy is None else type(error).__name__)
     if given.policy is not None and _few(counts, found.by, given.policy):
         return replace(hit, withheld=(given.policy.rule,))
-    by_arm = None if found.arms is None else partial(effect_by_arm, found)
-    return replace(hit, counts=counts, arm=found.by, picture=partial(effect_by_genotype, found), by_arm=by_arm)
+    by_arm = None if found.arms is None else partial(effect_by_arm, found, policy=given.policy)
+    return replace(
+        hit, counts=counts, arm=found.by, picture=partial(effect_by_genotype, found, policy=given.policy), by_arm=by_arm
+    )
 
 
 _COUNTS = ("n", "n_cases", "n_controls", "n_events")

@@ -53,13 +53,14 @@ def run(
     memory: str | int | None = None,
     relatedness: bool = True,
 ) -> Results:
-    """Do what the gwas.toml at ``path`` says; see `run_config`. A ``dialect`` is written beside the table."""
+    """Do what the gwas.toml at ``path`` says; see `run_config`. A ``dialect``, and what may leave under a ``policy``, are written beside the table."""
     config = Config.read(path)
     options = RunOptions(
         executor=executor, progress=progress, restart=restart, audit=audit, memory=memory, relatedness=relatedness
     )
     results = run_config(config, options)
     write_dialect(config, results, restart)
+    write_leaving(config, results, restart)
     return results
 
 
@@ -70,6 +71,20 @@ def write_dialect(config: Config, results: Results, overwrite: bool = False) -> 
     metadata = config.output.get("metadata")
     written = results.write(config.dialect_out, config.dialect, metadata=metadata, overwrite=overwrite)
     return [str(file) for file in written] if isinstance(written, list) else [str(written)]
+
+
+def write_leaving(config: Config, results: Results, overwrite: bool = False) -> list[str]:
+    """Write the table as it may leave, where ``[output] policy`` asks for it; what was written and withheld, in words."""
+    if config.policy is None:
+        return []
+    out, metadata = config.leaving_out, config.output.get("metadata")
+    written = results.write(
+        out, config.dialect, metadata=metadata, overwrite=overwrite, policy=config.policy,
+        for_spreadsheets=bool(config.output.get("for_spreadsheets")),
+    )  # fmt: skip
+    files = [str(file) for file in written] if isinstance(written, list) else [str(written)]
+    told = out.with_name(f"{out.name}.withheld.txt").read_text(encoding="utf-8").splitlines()
+    return [*files, *(f"  {line}" for line in told)]
 
 
 def run_config(config: Config, options: RunOptions = DEFAULT) -> Results:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 
 from genassoc.data.block import GenotypeBlock
@@ -10,6 +11,8 @@ from genassoc.data.cohort.dosage_statistics import quality_of, sums_of
 from genassoc.data.cohort.variant_statistics import SampleMasks
 from genassoc.data.phenotypes.codings import with_case_values
 from genassoc.data.phenotypes.column_notes import column_notes
+from genassoc.shapes import Float64Array
+from genassoc.stats.two_groups import fisher
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,12 +26,15 @@ class Controls:
         The controls and the cases, in the columns of the cohort's blocks.
     notes : tuple of str
         Which value is the control.
+    status : float64 array (N,)
+        1 of cases, 0 of controls, NaN of others.
     """
 
     cohort: Cohort
     masks: SampleMasks
     cases: SampleMasks
     notes: tuple[str, ...]
+    status: Float64Array
 
     @classmethod
     def of(cls, cohort: Cohort, trait: str, case_value: str | None = None) -> "Controls":
@@ -53,7 +59,26 @@ class Controls:
             sex = None if cohort.sex is None else cohort.sex[at]
             return SampleMasks.build(cohort.block_columns[at], cohort.block_width, sex)
 
-        return cls(cohort, masks(0), masks(1), notes)
+        return cls(cohort, masks(0), masks(1), notes, y)
+
+    def call_rates(self, block: GenotypeBlock) -> pl.DataFrame:
+        """missing_rate_cases, missing_rate_controls and missing_neg_log_10_p of the V variants of a block that the cohort has read.
+
+        The last is of Fisher's exact test that calls are missing as often in cases as in controls.
+        """
+        columns, counts = {}, []
+        for status, masks in (("cases", self.cases), ("controls", self.masks)):
+            table = self.cohort.variant_statistics(block, hwe=False, masks=masks)
+            observed, rate = table["n"].to_numpy(), table["missing_rate"].to_numpy()
+            columns[f"missing_rate_{status}"] = rate
+            may = np.full(observed.size, masks.columns.size)
+            if masks.not_females is not None and masks.n_not_females:  # on Y, females lack no call
+                on_y = np.abs(rate * masks.columns.size - (may - observed)) > 0.5
+                may[on_y] = masks.n_not_females
+            lost = np.rint(rate * may).astype(np.int64)
+            counts += [lost, may.astype(np.int64)]
+        columns["missing_neg_log_10_p"] = fisher(counts[0], counts[2], counts[1], counts[3])
+        return pl.DataFrame(columns).with_columns(pl.col("missing_neg_log_10_p").fill_nan(None))
 
     def hardy_weinberg(self, block: GenotypeBlock) -> pl.DataFrame:
         """hwe_p_controls and hwe_midp_controls (exact) of the V variants of a block that the cohort has read.
