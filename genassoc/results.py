@@ -12,7 +12,6 @@ from genassoc.data.disclosed_tables import Leaving, masked, record_that_leaves
 from genassoc.data.disclosure import Policy, policy_of
 from genassoc.data.forks import check_not_forked
 from genassoc.data.integrity import FileDigest, signature
-from genassoc.data.output import replacing, target_of
 from genassoc.data.pickled import PickledByPlace
 from genassoc.data.result_summary import P_VALUE, has_p, inflation_of, medians_of, summary_of
 from genassoc.data.result_table import (
@@ -389,7 +388,8 @@ class Results(PickledByPlace):
         self._check()
         chosen = policy_of(policy)
         if chosen is not None:
-            return self._write_leaving(path, dialect, chosen, metadata, overwrite, for_spreadsheets)
+            options = {"overwrite": overwrite, "for_spreadsheets": for_spreadsheets}
+            return self._write_leaving(path, dialect, chosen, metadata, **options)
         if dialect is not None and dialect in sumstats.DIALECTS:
             if for_spreadsheets:
                 raise OutputError("for_spreadsheets is for tables with genassoc's own columns: leave the dialect out.")
@@ -411,26 +411,14 @@ class Results(PickledByPlace):
         return path
 
     def _write_leaving(
-        self,
-        path: Path,
-        dialect: str | None,
-        policy: Policy,
-        metadata: Mapping[str, object] | None,
-        overwrite: bool,
-        for_spreadsheets: bool,
+        self, path: Path, dialect: str | None, policy: Policy, metadata: Mapping[str, object] | None, **options: bool
     ) -> Path | list[WrittenFile]:
         """`write` under a policy: rows, record and list of what was withheld."""
         if self.path is not None and path.exists() and path.samefile(self.path):
-            raise OutputError(
-                f"{path} holds the results themselves, which stay as they are: write what leaves to another name."
-            )
+            raise OutputError(f"{path} holds the results themselves, which stay as they are: write to another name.")
         leaving = _Leaving(self, policy)
-        written = leaving.write(
-            path, dialect, metadata=metadata, overwrite=overwrite, for_spreadsheets=for_spreadsheets
-        )
-        lines = "".join(f"{printable(line)}\n" for line in leaving.rows.withheld.lines())
-        with replacing(target_of(path.with_name(f"{path.name}.withheld.txt"))) as file:
-            file.write(lines.encode())
+        written = leaving.write(path, dialect, metadata=metadata, **options)
+        leaving.rows.write_list(path)
         return written
 
     def write_rows(

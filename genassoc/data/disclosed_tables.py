@@ -2,11 +2,14 @@
 
 import itertools
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from genassoc.data.disclosure import COARSE, EDGE, Policy, Withheld, groups_withheld
+from genassoc.data.output import replacing, target_of
+from genassoc.errors import printable
 
 WITHHELD = "withheld"  # the column that says which rows lack something, and why
 # What a row keeps in any case: names, sizes of the whole, and what is no count of people. All else is a count, a frequency, an estimate
@@ -223,6 +226,12 @@ class Leaving:
             for key, n in counted.items():
                 self._counted[key] = self._counted.get(key, 0) + n
             yield left
+
+    def write_list(self, path: Path) -> None:
+        """Write what was withheld beside the table at ``path``."""
+        lines = "".join(f"{printable(line)}\n" for line in self.withheld.lines())
+        with replacing(target_of(path.with_name(f"{path.name}.withheld.txt"))) as file:
+            file.write(lines.encode())
 
     @property
     def withheld(self) -> Withheld:
