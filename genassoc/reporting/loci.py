@@ -30,7 +30,7 @@ class Scale:
     ratio: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Hit:
     """A lead variant that is shown in full.
 
