@@ -182,7 +182,7 @@ def test_small_counts_are_not_shown(genes):
 
 def test_the_commands(genes, tmp_path, genassoc):
     folder, paths, *_ = genes
-    sets = ["--sets", paths["sets"], "--anno", paths["annotations"], "--masks", paths["masks"]]
+    sets = ["--sets", paths["sets"], "--annotations", paths["annotations"], "--masks", paths["masks"]]
     code, said, errors = genassoc(
         "explain", folder / "disease.parquet", "GENE0002", *sets, "--mask", "pLoF_missense", "--max-maf", "0.05"
     )

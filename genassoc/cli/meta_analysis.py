@@ -30,13 +30,15 @@ def meta(
     sets: Annotated[
         Path | None, Option(help="Sets, as of genassoc sets; by default those of genassoc's files.", panel=_SETS)
     ] = None,
-    anno: Annotated[Path | None, Option(help="Annotations of variants (REGENIE's --anno-file).", panel=_SETS)] = None,
+    annotations: Annotated[
+        Path | None, Option(help="Annotations of variants (REGENIE's --anno-file).", panel=_SETS)
+    ] = None,
     masks: Annotated[Path | None, Option(help="Masks (REGENIE's --mask-def).", panel=_SETS)] = None,
     trait: Annotated[str | None, Option(help="Which trait, where files have several.")] = None,
     tests: Annotated[
         str, Option(metavar="NAME[,NAME...]", help="burden, skat, skato, acatv, acato.", panel=_TESTS)
     ] = "burden,skat,skato,acatv,acato",
-    weights: Annotated[str, Option(help="beta(1,25) | beta(a,b) | none | column", panel=_TESTS)] = "beta(1,25)",
+    variant_weights: Annotated[str, Option(help="beta(1,25) | beta(a,b) | none | column", panel=_TESTS)] = "beta(1,25)",
     max_maf: Annotated[
         str, Option(metavar="F[,F...]", help="Bins: largest minor allele frequency, of all cohorts.", panel=_TESTS)
     ] = "0.001,0.01",
@@ -58,15 +60,15 @@ def meta(
         raise click.UsageError("name every cohort once (NAME=FILE), or none")
     if absent not in (verb.MONOMORPHIC, verb.UNKNOWN):
         raise click.BadParameter(f"--absent is {verb.MONOMORPHIC} or {verb.UNKNOWN}, not {absent}")
-    if (anno or masks) and sets is None:
-        raise click.UsageError("--anno and --masks are of --sets: name the sets too")
+    if (annotations or masks) and sets is None:
+        raise click.UsageError("--annotations and --masks are of --sets: name the sets too")
     try:
-        SetChoices(tests=tests, weights=weights, max_maf=max_maf, collapse_below=collapse_below)  # type: ignore[arg-type]
+        SetChoices(tests=tests, weights=variant_weights, max_maf=max_maf, collapse_below=collapse_below)  # type: ignore[arg-type]
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     result = verb.meta_to_file(
-        paths if given else list(paths.values()), out, sets=sets, annotations=anno, masks=masks, trait=trait, tests=tests,
-        weights=weights, max_maf=max_maf, collapse_below=collapse_below, absent=absent,
+        paths if given else list(paths.values()), out, sets=sets, annotations=annotations, masks=masks, trait=trait, tests=tests,
+        weights=variant_weights, max_maf=max_maf, collapse_below=collapse_below, absent=absent,
     )  # fmt: skip
     for line in result.lines():
         say(line)

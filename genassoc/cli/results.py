@@ -94,7 +94,7 @@ def explain(
     max_maf: Annotated[float | None, Option(help="The bin, likewise.", panel=_GENE)] = None,
     policy: Policy = None,
     sets: Annotated[Path | None, Option(help="The sets of the run.", panel=_GENE)] = None,
-    anno: Annotated[Path | None, Option(help="The annotations of the run.", panel=_GENE)] = None,
+    annotations: Annotated[Path | None, Option(help="The annotations of the run.", panel=_GENE)] = None,
     masks: Annotated[Path | None, Option(help="The masks of the run.", panel=_GENE)] = None,
     out: Annotated[Path | None, Option(help="Folder for text, tables and picture.")] = None,
 ) -> None:
@@ -108,7 +108,7 @@ def explain(
     cohort = None if config is None else from_config.cohort_of(config)
     explanation = explain_row(
         Results.read(results), variant, trait=trait, test=test, by=by, cohort=cohort, mask=mask, max_maf=max_maf,
-        policy=policy, sets=None if sets is None else read_sets(sets, anno, masks), tell=tell,
+        policy=policy, sets=None if sets is None else read_sets(sets, annotations, masks), tell=tell,
     )  # fmt: skip
     say(repr(explanation))
     for path in [] if out is None else explanation.write(out):

@@ -181,7 +181,7 @@ def explain_set(
     )
     if matched is None:
         raise InputError(
-            "which variants the set has is not in the results: give the sets (sets=match_sets(...); --sets, --anno and --masks)."
+            "which variants the set has is not in the results: give the sets (sets=match_sets(...); --sets, --annotations and --masks)."
         )
     if gene not in matched.ids:
         raise InputError(f"the sets have no '{gene}'.")

@@ -50,7 +50,7 @@ TEXTS = {
     "asked.title": "What was asked",
     "asked.sentence": "Is {trait} associated with genetic variants, by {model}?",
     "asked.sentence_many": "Are {n} traits associated with genetic variants, by {model}?",
-    "asked.sentence_sets": "Are {traits} associated with sets of rare variants (genes), by {model}?",
+    "asked.sentence_sets": "{traits}: is there an association with sets of rare variants (genes), by {model}?",
     "asked.choice": "choice",
     "asked.value": "value",
     "asked.caption": "Choices of the run, those left at their defaults too",
