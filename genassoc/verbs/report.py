@@ -175,7 +175,7 @@ def _hits(facts: Facts, most: int, given: _Given) -> list[Hit]:
         tests = at_variant(facts, group.trait, row)
         if given.policy is not None:
             tests = masked(tests, given.policy).drop(WITHHELD)
-        hit = Hit(row, tests, region=region, absent=why)
+        hit = Hit(row=row, tests=tests, region=region, absent=why)
         made.append(hit if cohort is None else _with_samples(facts, hit, given))
     return made
 
