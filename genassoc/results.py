@@ -411,13 +411,22 @@ class Results(PickledByPlace):
         return path
 
     def _write_leaving(
-        self, path: Path, dialect: str | None, policy: Policy, metadata: Mapping[str, object] | None, **options: bool
+        self,
+        path: Path,
+        dialect: str | None,
+        policy: Policy,
+        metadata: Mapping[str, object] | None,
+        *,
+        overwrite: bool,
+        for_spreadsheets: bool,
     ) -> Path | list[WrittenFile]:
         """`write` under a policy: rows, record and list of what was withheld."""
         if self.path is not None and path.exists() and path.samefile(self.path):
             raise OutputError(f"{path} holds the results themselves, which stay as they are: write to another name.")
         leaving = _Leaving(self, policy)
-        written = leaving.write(path, dialect, metadata=metadata, **options)
+        written = leaving.write(
+            path, dialect, metadata=metadata, overwrite=overwrite, for_spreadsheets=for_spreadsheets
+        )
         leaving.rows.write_list(path)
         return written
 
