@@ -102,7 +102,7 @@ def test_a_run_says_whose_half_calls_they_are_and_what_is_left_out_where(half, t
     assert variants["refused"]["half_call_as_haploid: males on X"] == wanted["X", 1]
     assert variants["refused"]["half_call: females on X"] == wanted["X", 2]
     assert variants["dropped"] == {} and variants["rows"] == 16  # males' calls are there
-    assert "rows: too_few_carriers (MT 1)" in printed or "rows: monomorphic (MT 1)" in printed
+    assert "row: too_few_carriers (MT 1)" in printed or "row: monomorphic (MT 1)" in printed, printed
 
 
 # Dosages --------------------------------------------------------------------------------------------------------------
