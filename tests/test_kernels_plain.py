@@ -15,6 +15,7 @@ TESTS = Path(__file__).parent
 
 
 @pytest.mark.integration
+@pytest.mark.slow  # 50 s: the same tests run compiled in each call
 def test_kernel_tests_pass_as_plain_python(tmp_path):
     run_kernel_tests("NUMBA_DISABLE_JIT", tmp_path)
 

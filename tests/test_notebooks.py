@@ -41,6 +41,7 @@ def test_first_gwas(tmp_path):
 
 
 @pytest.mark.integration
+@pytest.mark.slow  # 50 s with cold kernels; its steps are tested by the pages of docs too
 def test_case_control(tmp_path):
     run_script(PROJECT / "notebooks" / "02_case_control.py", tmp_path)
     folder = tmp_path / "case_control"
@@ -103,6 +104,7 @@ def test_relatives_and_ancestry(tmp_path):
 
 
 @pytest.mark.integration
+@pytest.mark.slow  # 40 s with cold kernels; tests/test_gene_sets.py and the pages of docs/genes run its steps
 def test_genes(tmp_path):
     run_script(PROJECT / "notebooks" / "06_genes.py", tmp_path)
     first, second = (pl.read_parquet(tmp_path / "genes" / f"{name}.parquet") for name in ("first", "second"))
