@@ -104,10 +104,9 @@ def test_the_unpacked_wheel_runs_from_elsewhere(wheel, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.integration
-@pytest.mark.parametrize("kind", ["wheel", "sdist"])
-def test_it_installs_into_an_empty_environment(kind, request, tmp_path):
-    """With pip, as a user would: all dependencies come from an index; skipped where there is none."""
-    package = request.getfixturevalue(kind)
+def test_it_installs_into_an_empty_environment(sdist, tmp_path):
+    """With pip, as a user would: all dependencies come from an index; skipped where there is none. The wheel is that of the sdist."""
+    package = sdist
     python = tmp_path / "venv" / "bin" / "python"
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
