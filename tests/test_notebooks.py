@@ -65,6 +65,7 @@ def test_on_a_cluster(tmp_path):
 
 
 @pytest.mark.integration
+@pytest.mark.slow  # 60 s with cold kernels
 def test_clinical_trial(tmp_path):
     run_script(PROJECT / "notebooks" / "03_clinical_trial.py", tmp_path)
     # What the text says of each endpoint follows from its own rule: 0.05 over all different tests that have a p.
