@@ -1,8 +1,6 @@
-"""Text files of sets, a stretch of lines at a time: plain or gzip, any line ends, lines of megabytes, strict UTF-8, numbered lines."""
+"""Text files of sets, a stretch of lines at a time: plain, gzip or zstd, any line ends, lines of megabytes, strict UTF-8, numbered lines."""
 
-import gzip
 import re
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import BinaryIO
 import polars as pl
 
 from genassoc.errors import InputError
+from genassoc.formats.open_text import open_text
 
 STRETCH = 2**25  # bytes of lines at a time
 MOST_LINE = 2**28  # bytes of one line: a set of ten million variants
@@ -159,20 +158,13 @@ def _blocks(path: Path, size: int) -> Iterator[bytes]:
     """The bytes of a file, unpacked."""
     if path.exists() and not path.is_file():
         raise InputError(f"{path} is no plain file: sets are read from text, or text packed by gzip")
-    try:
-        with path.open("rb") as file:
-            packed = file.read(2) == b"\x1f\x8b"
-            file.seek(0)
-            yield from _read(gzip.GzipFile(fileobj=file) if packed else file, size)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(f"{path} is damaged: it cannot be unpacked ({error}). Copy or make it again") from error
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    with open_text(path) as file:
+        yield from _read(file, size)
 
 
-def _read(file: BinaryIO | gzip.GzipFile, size: int) -> Iterator[bytes]:
+def _read(file: BinaryIO, size: int) -> Iterator[bytes]:
     first = True
     while block := file.read(size):
         if first and block.startswith(b"\xef\xbb\xbf"):
