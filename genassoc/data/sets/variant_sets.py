@@ -12,7 +12,6 @@ from genassoc.data.cohort.matching import first_few
 from genassoc.errors import InputError
 
 SET, VARIANT, ANNOTATION = "set_id", "variant", "annotation"
-SCHEMA = {SET: pl.Categorical, VARIANT: pl.String, ANNOTATION: pl.Categorical}
 MOST_ROWS = 2**27  # variants of all sets: a biobank's exomes have ten million
 _ROWS = 2**20  # digested at a time
 

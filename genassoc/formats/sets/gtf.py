@@ -93,31 +93,25 @@ def read_intervals(path: Path, feature: str, by: str) -> tuple[pl.DataFrame, lis
 
 def _apart(path: Path, table: pl.DataFrame, notes: list[str]) -> pl.DataFrame:
     """Genes of one name apart: by their ids, and on several contigs by these."""
-    ids = table.group_by("gene", maintain_order=True).agg(pl.col("gene_id").n_unique().alias("n"))
-    shared = ids.filter(pl.col("n") > 1)["gene"]
-    if shared.len():
+    table, names = _called_apart(table, "gene_id")
+    if names.len():
         notes.append(
-            f"{path}: {shared.len():,} names are of several genes, as '{shared[0]}': these sets are called NAME:gene_id"
+            f"{path}: {names.len():,} names are of several genes, as '{names[0]}': these sets are called NAME:gene_id"
         )
-        table = table.with_columns(
-            pl.when(pl.col("gene").is_in(shared.implode()))
-            .then(pl.format("{}:{}", "gene", "gene_id"))
-            .otherwise("gene")
-            .alias("gene")
-        )
-    contigs = table.group_by("gene", maintain_order=True).agg(pl.col("contig").n_unique().alias("n"))
-    torn = contigs.filter(pl.col("n") > 1)["gene"]
+    table, torn = _called_apart(table, "contig")
     if torn.len():
         notes.append(
             f"{path}: {torn.len():,} genes are on several contigs, as '{torn[0]}': a set for each, called GENE:contig"
         )
-        table = table.with_columns(
-            pl.when(pl.col("gene").is_in(torn.implode()))
-            .then(pl.format("{}:{}", "gene", "contig"))
-            .otherwise("gene")
-            .alias("gene")
-        )
     return table
+
+
+def _called_apart(table: pl.DataFrame, by: str) -> tuple[pl.DataFrame, pl.Series]:
+    """Genes of one name that differ in a column are called NAME:value; and those names."""
+    counts = table.group_by("gene", maintain_order=True).agg(pl.col(by).n_unique().alias("n"))
+    shared = counts.filter(pl.col("n") > 1)["gene"]
+    called = pl.when(pl.col("gene").is_in(shared.implode())).then(pl.format("{}:{}", "gene", by)).otherwise("gene")
+    return (table.with_columns(called.alias("gene")) if shared.len() else table), shared
 
 
 def read_genes(path: str | Path, regions: Sequence[tuple[str, int, int]]) -> pl.DataFrame:
