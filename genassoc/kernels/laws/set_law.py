@@ -110,6 +110,39 @@ def _slack(units: int) -> float:
 
 
 @jit
+def _split(x: float, p: float, cells: Float64Array) -> int:
+    """Split a chance p at x between the two cells beside it; what lies beyond the last cell is in it. The higher cell that has any."""
+    L = cells.size
+    if x >= L - 1.0:
+        cells[L - 1] += p
+        return L - 1
+    c = int(x)
+    f = x - c
+    cells[c] += p * (1.0 - f)
+    cells[c + 1] += p * f
+    return c + 1 if f > 0.0 else c
+
+
+@jit
+def _add_unit(cells: Float64Array, last: int, law: Float64Array, top: int, room: Float64Array) -> int:
+    """Add a unit, whose law is ``cells`` up to ``last``, to the sum whose ``law`` (L,) reaches up to ``top``: how far it reaches then."""
+    L = law.size
+    room[:] = 0.0
+    for c in range(last + 1):
+        p = cells[c]
+        if p == 0.0:
+            continue
+        inside = min(top, L - 2 - c)
+        for t in range(inside + 1):
+            room[t + c] += law[t] * p
+        for t in range(max(inside + 1, 0), top + 1):
+            room[L - 1] += law[t] * p
+    for t in range(L):
+        law[t] = room[t]
+    return min(top + last, L - 1)
+
+
+@jit
 def quadratic_tail(first: Int64Array, u2: Float64Array, chance: Float64Array, q: float, law: Float64Array) -> float:
     """P(Q >= q) of Q = sum of one point of each unit, ``u2[first[j]:first[j + 1]]`` of chances ``chance``; ``law`` (L,) is room for the grid."""
     L = law.size
@@ -130,29 +163,8 @@ def quadratic_tail(first: Int64Array, u2: Float64Array, chance: Float64Array, q:
         cells = np.zeros(L)
         last = 0
         for k in range(start, stop):
-            x = u2[k] * scale
-            if x >= L - 1.0:
-                cells[L - 1] += chance[k]
-                last = L - 1
-            else:
-                c = int(x)
-                f = x - c
-                cells[c] += chance[k] * (1.0 - f)
-                cells[c + 1] += chance[k] * f
-                last = max(last, c + 1 if f > 0.0 else c)
-        other[:] = 0.0
-        for c in range(last + 1):
-            p = cells[c]
-            if p == 0.0:
-                continue
-            inside = min(top, L - 2 - c)
-            for t in range(inside + 1):
-                other[t + c] += law[t] * p
-            for t in range(max(inside + 1, 0), top + 1):
-                other[L - 1] += law[t] * p
-        top = min(top + last, L - 1)
-        for t in range(L):
-            law[t] = other[t]
+            last = max(last, _split(u2[k] * scale, chance[k], cells))
+        top = _add_unit(cells, last, law, top, other)
     p = 0.0
     for t in range(L - 1, tail_at - 1, -1):
         p += law[t]
@@ -203,29 +215,8 @@ def linear_tails(
         cells[0] = below[j]
         last = 0
         for k in range(start, stop):
-            x = (u[k] - u[start]) * scale
-            if x >= L - 1.0:
-                cells[L - 1] += chance[k]
-                last = L - 1
-            else:
-                c = int(x)
-                f = x - c
-                cells[c] += chance[k] * (1.0 - f)
-                cells[c + 1] += chance[k] * f
-                last = max(last, c + 1 if f > 0.0 else c)
-        other[:] = 0.0
-        for c in range(last + 1):
-            p = cells[c]
-            if p == 0.0:
-                continue
-            inside = min(top, L - 2 - c)
-            for t in range(inside + 1):
-                other[t + c] += law[t] * p
-            for t in range(max(inside + 1, 0), top + 1):
-                other[L - 1] += law[t] * p
-        top = min(top + last, L - 1)
-        for t in range(L):
-            law[t] = other[t]
+            last = max(last, _split((u[k] - u[start]) * scale, chance[k], cells))
+        top = _add_unit(cells, last, law, top, other)
     p = 0.0
     start = max(math.floor(L - 2.0 - slack), 0)
     for t in range(L - 1, start - 1, -1):
