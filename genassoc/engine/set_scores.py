@@ -55,9 +55,9 @@ class ScoreJob(GeneSetJob):
         given = self.analysis.chosen.weights
         table = variants.with_columns(
             categories.gather(np.where(annotation < 0, len(matched.categories), annotation)).alias("annotation"),
-            pl.Series("weight", None if given is None else given[one.number][one.which], dtype=pl.Float64)
-            if given is not None
-            else pl.lit(None, pl.Float64).alias("weight"),
+            pl.lit(None, pl.Float64).alias("weight")
+            if given is None
+            else pl.Series("weight", given[one.number][one.which], dtype=pl.Float64),
         )
         return score_rows(
             str(matched.ids[one.number]), table, state.traits[one.trait], one.U, one.V, n=one.n, allele_number=one.n_alleles,
