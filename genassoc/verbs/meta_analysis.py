@@ -452,7 +452,7 @@ def _pooled(parts: Sequence[Matched | None], absent: str) -> tuple[Pooled, Float
 
 
 def _weights(asked: SetVariants, pooled: Pooled, choices: SetChoices) -> Float64Array:
-    if choices.weights == "none" or choices.beta_shape is not None:
+    if not choices.weighs_by_column:
         return weight_of(pooled.maf, choices)
     if asked.weights is None or not np.isfinite(asked.weights).all() or (asked.weights < 0).any():
         raise GenassocError(

@@ -214,8 +214,9 @@ def variance_factors(
 ) -> Float64Array:
     """A covariance that agrees with calibrated p of single columns and of their sum, for laws that take scores as normal.
 
-    A column's variance becomes ``U^2 / x``, of x the chi-squared quantile of its calibrated p, but no less than V's; correlations stay. Where normal
-    scores have a p of 0.05 or more nothing changes: x is near 0 there, and so is U. Then all is multiplied, by 1 at least, so that the weighted sum of the scores has the p of the calibrated burden (SAIGE-GENE+; Zhou et al. 2022).
+    A column's variance becomes ``U^2 / x``, of x the chi-squared quantile of its calibrated p, but no less than V's; correlations stay. Where
+    normal scores have a p of 0.05 or more nothing changes: x is near 0 there, and so is U. Then all is multiplied, by 1 at least, so that the
+    weighted sum of the scores has the p of the calibrated burden (SAIGE-GENE+; Zhou et al. 2022).
 
     Parameters
     ----------
@@ -239,6 +240,15 @@ def variance_factors(
         x_burden = max(float(_chi_squared(np.array([burden]))[0]), LEAST_QUANTILE)
         adjusted = adjusted * max(1.0, square / x_burden / spread)
     return adjusted
+
+
+def score_factors(
+    U: Float64Array, V: Float64Array, single: Float64Array, burden: float, weights: Float64Array
+) -> Float64Array:
+    """The roots (m,) of the variances of `variance_factors` over those of V, at least 1; 1 where a column has no variance."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.diag(variance_factors(U, V, single, burden, weights)) / np.diag(V)
+    return np.where(np.isfinite(ratio) & (ratio > 1.0), np.sqrt(ratio), 1.0)
 
 
 def _chi_squared(neg_log_10_p: Float64Array) -> Float64Array:

@@ -128,6 +128,11 @@ class SetChoices:
         return None if found is None else (float(found[1]), float(found[2]))
 
     @property
+    def weighs_by_column(self) -> bool:
+        """Whether weights are those of a column of the sets, and neither made of frequencies nor all 1."""
+        return self.weights != "none" and self.beta_shape is None
+
+    @property
     def n_bins(self) -> int:
         """Bins of frequency of each mask."""
         return len(self.max_maf) + self.singletons
@@ -217,7 +222,7 @@ class ChosenSets:
             There are no such weights, or some variants have none.
         """
         name = self.choices.weights
-        if name == "none" or self.choices.beta_shape is not None:
+        if not self.choices.weighs_by_column:
             return None
         if name == COLUMN:
             names = list(self.matched.weight_columns)

@@ -137,7 +137,6 @@ class Markers:
         lists: list[Int64Array] = []
         weights: list[Float64Array] = []
         together: list[Int64Array] = []
-        given = choices.weights != "none" and choices.beta_shape is None
         for d in range(len(columns.members)):
             rows = columns.members[d]
             own = columns.weights[columns._of(d, d + 1)]
@@ -145,7 +144,7 @@ class Markers:
             if np.count_nonzero(rare) > 1:
                 lists.append(np.append(rows[~rare], V + len(together)))
                 # The weight of one column of variants with weights of their own: the largest of them.
-                weights.append(np.append(own[~rare], own[rare].max() if given else np.nan))
+                weights.append(np.append(own[~rare], own[rare].max() if choices.weighs_by_column else np.nan))
                 together.append(rows[rare])
             else:
                 lists.append(rows)

@@ -12,7 +12,7 @@ from genassoc.models.scan.set_null import SetNull
 from genassoc.models.scan.sums import genotype_sums
 from genassoc.models.sets.analysis import SetTests
 from genassoc.models.sets.burden import CohortCounts
-from genassoc.models.sets.calibrated import variance_factors
+from genassoc.models.sets.calibrated import score_factors
 from genassoc.models.sets.null import set_nulls
 from genassoc.models.sets.scores import Carriers, set_scores
 from genassoc.shapes import BoolArray, Float64Array, Int64Array
@@ -84,7 +84,7 @@ def exported_scores(
                 V = scores.scale[k] * scores.V
                 made[trait] = TraitScores(
                     number=number, which=which, trait=trait, U=scores.U[k], V=V, flipped=scores.flipped,
-                    factor=_factors(scores.U[k], V, p[rows, trait]), n=null.n, n_events=null.events.size or None,
+                    factor=score_factors(scores.U[k], V, p[rows, trait], np.nan, np.ones(rows.size)), n=null.n, n_events=null.events.size or None,
                     n_alleles=n_alleles[rows], n_alt=n_alt[rows], n_carriers=scores.n_carriers, event_carriers=scores.event_carriers,
                 )  # fmt: skip
         yield from (made[trait] for trait in sorted(made))
@@ -95,11 +95,3 @@ def _alleles(null: SetNull, block: Block, flipped: BoolArray) -> tuple[Float64Ar
     sums = genotype_sums(block, flipped, null.columns, null.mask, list_calls=False)
     n_alleles = np.asarray(sums.n_alleles, dtype=np.float64)
     return n_alleles, np.where(flipped, n_alleles - sums.mac, sums.mac)
-
-
-def _factors(U: Float64Array, V: Float64Array, single: Float64Array) -> Float64Array:
-    """Roots of calibrated over normal variances."""
-    changed = variance_factors(U, V, single, np.nan, np.ones(U.size)).diagonal()
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = changed / V.diagonal()
-    return np.where(np.isfinite(ratio) & (ratio > 1.0), np.sqrt(ratio), 1.0)

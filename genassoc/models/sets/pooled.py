@@ -65,8 +65,7 @@ class Pooled:
         A[np.flatnonzero(~rare), np.arange(A.shape[1] - 1)] = 1.0
         A[rare, -1] = 1.0
         maf = np.append(self.maf[~rare], min(self.maf[rare].sum(), 1.0))
-        given = choices.weights != "none" and choices.beta_shape is None
-        of_sum = weights[rare].max() if given else weight_of(maf[-1:], choices)[0]
+        of_sum = weights[rare].max() if choices.weighs_by_column else weight_of(maf[-1:], choices)[0]
         made = Pooled(
             self.U @ A,
             A.T @ self.V @ A,

@@ -194,15 +194,11 @@ class ScoreTests:
         if self.corrected is None or self.single is None:
             return factors
         corrected = self.corrected[np.ix_(rows, t)]
-        variance = np.diag(scores.V)
         for i in np.flatnonzero(corrected.any(axis=0)):
             single = np.where(corrected[:, i], self.single[rows, t[i]], np.nan)
             V = scores.scale[i] * scores.V
             burden = np.nan if self.burden is None else float(self.burden[d, t[i]])
-            changed = calibrated.variance_factors(scores.U[i], V, single, burden, self.markers.weights[d])
-            with np.errstate(divide="ignore", invalid="ignore"):
-                ratio = np.diag(changed) / (scores.scale[i] * variance)
-            factors[i] = np.where(np.isfinite(ratio) & (ratio > 1.0), np.sqrt(ratio), 1.0)
+            factors[i] = calibrated.score_factors(scores.U[i], V, single, burden, self.markers.weights[d])
         return factors
 
     def _by_law(
